@@ -1,0 +1,169 @@
+//! JSON text → records, straight into the model's values without a tree in between.
+//!
+//! A record keeps just what validation asks for: the event's name, its properties, and what the text was like (size,
+//! damage). Names are already unique. Nothing is collected beyond the limits, so hostile text costs time in proportion
+//! to its length and memory in proportion to what is allowed.
+
+mod record;
+mod repair;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use footfall_model::Value;
+use serde::de::DeserializeSeed;
+
+use crate::limits::RECORDS_MAX;
+use record::{BatchSeed, ItemSeed};
+
+/// How records are laid out in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One object, or an array of them.
+    Json,
+    /// One record on each line that is not empty.
+    Ndjson,
+}
+
+/// What to do with text that is not Unicode: bytes that are not UTF-8, or half of a surrogate pair as an escape, which
+/// JavaScript leaves when it cuts an emoji in two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Bytes that are not UTF-8 fail the request; half a pair becomes U+FFFD.
+    Refuse,
+    /// Both become U+FFFD, and validation then refuses the records they are in, and only those.
+    Report,
+}
+
+/// Why a text holds no records at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("data, missing or empty")]
+    Empty,
+    #[error("data, invalid json")]
+    InvalidJson,
+    #[error("too many records")]
+    TooManyRecords,
+}
+
+/// One element of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    Record(Record),
+    /// JSON of another type.
+    NotAnObject,
+    /// A line of NDJSON that is no JSON.
+    Malformed,
+}
+
+impl Item {
+    /// The project token inside the record, where there is one that could be right.
+    pub fn token(&self) -> Option<&str> {
+        let Self::Record(Record { properties: Properties::Members(members), .. }) = self else { return None };
+        match members.iter().find(|(name, _)| name == "token") {
+            Some((_, Value::Text(token))) if !token.is_empty() => Some(token),
+            _ => None,
+        }
+    }
+}
+
+/// An event as sent, not yet checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Record {
+    pub(crate) event: Option<Value>,
+    pub(crate) properties: Properties,
+    /// `$ignore` stands beside `event` instead of among the properties.
+    pub(crate) ignore: bool,
+    /// Size as compact JSON, give or take escapes and the digits of fractions.
+    pub(crate) bytes: usize,
+    /// Some text in it was not Unicode and holds U+FFFD instead. Only ever set under [`Damage::Report`].
+    pub(crate) damaged: bool,
+}
+
+/// What stood under `properties`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Properties {
+    #[default]
+    Missing,
+    NotAnObject,
+    TooMany,
+    Members(Vec<(String, Value)>),
+}
+
+/// Reads the records of one request, at least one and at most [`RECORDS_MAX`].
+pub fn decode(text: &[u8], form: Form, damage: Damage) -> Result<Vec<Item>, DecodeError> {
+    let items = match form {
+        Form::Json => match read(text, damage, batch)? {
+            Some(items) => items,
+            None => return Err(DecodeError::InvalidJson),
+        },
+        Form::Ndjson => lines(text, damage)?,
+    };
+    if items.is_empty() { Err(DecodeError::Empty) } else { Ok(items) }
+}
+
+fn lines(text: &[u8], damage: Damage) -> Result<Vec<Item>, DecodeError> {
+    let mut items = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+        if items.len() == RECORDS_MAX {
+            return Err(DecodeError::TooManyRecords);
+        }
+        items.push(read(line, damage, one)?.unwrap_or(Item::Malformed));
+    }
+    Ok(items)
+}
+
+/// Parses `text`, and once more with broken Unicode mended where that can help. `None`: this is no JSON.
+fn read<T>(text: &[u8], damage: Damage, parse: Parse<T>) -> Result<Option<T>, DecodeError> {
+    if text.trim_ascii().is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let (text, mut watch) = match (std::str::from_utf8(text), damage) {
+        (Ok(text), _) => (Cow::Borrowed(text), false),
+        (Err(_), Damage::Refuse) => return Ok(None),
+        (Err(_), Damage::Report) => (String::from_utf8_lossy(text), true),
+    };
+    match parse(&text, watch) {
+        Ok(items) => return Ok(Some(items)),
+        Err(Stop::TooManyRecords) => return Err(DecodeError::TooManyRecords),
+        Err(Stop::NotJson) => {}
+    }
+    let Some(mended) = repair::lone_surrogates(&text) else { return Ok(None) };
+    watch |= damage == Damage::Report;
+    match parse(&mended, watch) {
+        Ok(items) => Ok(Some(items)),
+        Err(Stop::TooManyRecords) => Err(DecodeError::TooManyRecords),
+        Err(Stop::NotJson) => Ok(None),
+    }
+}
+
+/// Why a parse ended early.
+pub(crate) enum Stop {
+    NotJson,
+    TooManyRecords,
+}
+
+/// A parser of some text; the flag asks it to watch for U+FFFD.
+type Parse<T> = fn(&str, bool) -> Result<T, Stop>;
+
+fn batch(text: &str, watch: bool) -> Result<Vec<Item>, Stop> {
+    let mut too_many = false;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let items = BatchSeed { watch, too_many: &mut too_many }.deserialize(&mut json);
+    match items {
+        Ok(items) if json.end().is_ok() => Ok(items),
+        Err(_) if too_many => Err(Stop::TooManyRecords),
+        _ => Err(Stop::NotJson),
+    }
+}
+
+fn one(text: &str, watch: bool) -> Result<Item, Stop> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    match (ItemSeed { watch }).deserialize(&mut json) {
+        Ok(item) if json.end().is_ok() => Ok(item),
+        _ => Err(Stop::NotJson),
+    }
+}

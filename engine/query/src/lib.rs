@@ -1,0 +1,5 @@
+//! Everything that speaks DataFusion planning: the catalog of a snapshot, expressions as column code, reports, SQL.
+
+pub mod compile;
+pub mod export;
+pub mod report;

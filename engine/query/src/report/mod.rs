@@ -1,0 +1,3 @@
+//! Reports: a typed spec becomes a plan, the plan's rows become a typed answer.
+
+pub mod segmentation;

@@ -1,0 +1,45 @@
+//! What storage can fail with.
+
+use std::sync::Arc;
+
+use crate::log::LogError;
+use crate::table::TableError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    #[error("log append failed")]
+    Log(#[from] LogError),
+
+    /// The log answered a waiting request with an error; many requests share one cause.
+    #[error("log group failed")]
+    LogGroup(#[source] Arc<LogError>),
+
+    #[error("table commit failed")]
+    Table(#[from] TableError),
+
+    #[error("object store request failed")]
+    Store(#[from] object_store::Error),
+
+    #[error("parquet file could not be read or written")]
+    Parquet(#[from] parquet::errors::ParquetError),
+
+    #[error("columns could not be built")]
+    Arrow(#[from] arrow::error::ArrowError),
+
+    #[error("segment is corrupt: {what}, path={path}")]
+    CorruptSegment { path: String, what: String },
+
+    #[error("log record is corrupt: {what}, lsn={lsn}")]
+    CorruptRecord { lsn: u64, what: String },
+
+    /// More live rows than memory is set aside for; the flush has not caught up.
+    #[error("live rows are at their limit, rows={rows}")]
+    Backpressure { rows: usize },
+
+    #[error("store address is not usable: {reason}")]
+    StoreAddress { reason: String },
+
+    /// The process is shutting down, or the task was lost.
+    #[error("storage is closed")]
+    Closed,
+}

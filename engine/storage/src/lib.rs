@@ -1,0 +1,33 @@
+//! Storage: events in, crash-safe immutable snapshots out.
+//!
+//! ```text
+//! append ─▶ log (durable) ─▶ live rows (visible) ─▶ acknowledged
+//!                              │ full or old
+//!                              ▼
+//!             sorted segments ─▶ object store ─▶ one commit of the Delta table ─▶ log released
+//! ```
+//!
+//! It knows nothing of DataFusion, reports or HTTP. Reading order: [`columns`] (what a row is), [`segment`] (a file),
+//! [`log`], `live` (recent rows), [`table`] (which files exist), [`project`] (all of it together for one tenant).
+
+pub mod columns;
+pub mod log;
+pub mod project;
+pub mod segment;
+pub mod table;
+
+mod durable;
+mod error;
+mod keys;
+mod live;
+mod recent;
+mod store;
+mod users;
+
+pub use durable::DurableLocal;
+pub use error::StorageError;
+pub use keys::{generated_insert_id, key_of};
+pub use live::LiveChunk;
+pub use project::{AppendSummary, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot};
+pub use recent::KeyCache;
+pub use store::open_store;

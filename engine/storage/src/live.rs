@@ -1,0 +1,255 @@
+//! A project's recent events: durable in the log, not yet in a segment.
+//!
+//! Rows are appended in blocks, one block per request, in log order. A block becomes visible as a whole when the log
+//! says it is durable. Visible blocks are sealed into Arrow chunks, which queries read like small segments.
+//!
+//! Invariants:
+//! - V1: a position (row number since the start) never changes its row; positions are dense.
+//! - V2: what is visible is a prefix, cut between blocks: half of a request is never seen.
+//! - V3: a sealed chunk holds only visible rows.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, lexsort_to_indices};
+use arrow::datatypes::Int64Type;
+use arrow::error::ArrowError;
+use footfall_model::{Shard, StoredEvent, Uid};
+
+use crate::columns::{Builtin, Catalog, RowReader, to_batch};
+use crate::log::Lsn;
+
+/// The rows of one request, contiguous from `first`.
+#[derive(Clone)]
+pub(crate) struct Block {
+    pub first: u64,
+    pub lsn: Lsn,
+    pub rows: Arc<Vec<StoredEvent>>,
+}
+
+impl Block {
+    pub fn end(&self) -> u64 {
+        self.first + self.rows.len() as u64
+    }
+}
+
+/// Sealed live rows in order of arrival, with the order of a segment beside them.
+pub struct LiveChunk {
+    /// Position of the first row.
+    pub first: u64,
+    /// Log positions of its first and last block.
+    pub(crate) lsns: (Lsn, Lsn),
+    /// Columns as in a segment; only those that occur.
+    pub batch: RecordBatch,
+    /// For each shard that occurs, its rows in segment order (event, uid, time, received_at).
+    by_shard: Vec<(Shard, UInt32Array)>,
+    reader: RowReader,
+}
+
+impl LiveChunk {
+    fn build(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Self, ArrowError> {
+        let first = blocks.first().map_or(0, |b| b.first);
+        let lsns = (blocks.first().map_or(Lsn(0), |b| b.lsn), blocks.last().map_or(Lsn(0), |b| b.lsn));
+        let batch = to_batch(blocks.iter().flat_map(|b| b.rows.iter()), catalog)?;
+        let by_shard = order_by_shard(&batch)?;
+        let reader = RowReader::try_new(&batch)?;
+        Ok(Self { first, lsns, batch, by_shard, reader })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    pub fn end(&self) -> u64 {
+        self.first + self.rows() as u64
+    }
+
+    /// A shard's rows in segment order; `None` if it has none here.
+    pub fn shard_rows(&self, shard: Shard) -> Option<&UInt32Array> {
+        self.by_shard.iter().find(|(s, _)| *s == shard).map(|(_, rows)| rows)
+    }
+
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (Shard, &UInt32Array)> {
+        self.by_shard.iter().map(|(shard, rows)| (*shard, rows))
+    }
+
+    pub(crate) fn reader(&self) -> &RowReader {
+        &self.reader
+    }
+}
+
+/// Rows of each shard in segment order.
+fn order_by_shard(batch: &RecordBatch) -> Result<Vec<(Shard, UInt32Array)>, ArrowError> {
+    let keys = [Builtin::Event, Builtin::Uid, Builtin::Time, Builtin::ReceivedAt]
+        .into_iter()
+        .filter_map(|b| batch.column_by_name(b.name()))
+        .map(|values| SortColumn { values: values.clone(), options: None })
+        .collect::<Vec<_>>();
+    let order = lexsort_to_indices(&keys, None)?;
+    let Some(uids) = batch.column_by_name(Builtin::Uid.name()) else { return Ok(Vec::new()) };
+    let uids = uids.as_primitive::<Int64Type>();
+    let mut by_shard: Vec<(Shard, Vec<u32>)> = Vec::new();
+    for row in order.values() {
+        let shard = Uid(uids.value(*row as usize) as u64).shard();
+        match by_shard.iter_mut().find(|(s, _)| *s == shard) {
+            Some((_, rows)) => rows.push(*row),
+            None => by_shard.push((shard, vec![*row])),
+        }
+    }
+    Ok(by_shard.into_iter().map(|(shard, rows)| (shard, UInt32Array::from(rows))).collect())
+}
+
+/// The live rows of one project.
+#[derive(Default)]
+pub(crate) struct LiveRows {
+    /// Visible and in Arrow.
+    sealed: Vec<Arc<LiveChunk>>,
+    /// Visible, as rows.
+    tail: Vec<Block>,
+    /// Appended to the log, not yet known to be durable.
+    pending: VecDeque<Block>,
+    /// The position of the next row.
+    next: u64,
+    /// The tail as a chunk, made by the last reader that wanted it.
+    tail_chunk: Option<Arc<LiveChunk>>,
+}
+
+impl LiveRows {
+    /// Position that the next row will have.
+    pub fn next_position(&self) -> u64 {
+        self.next
+    }
+
+    /// Position after the last visible row.
+    pub fn visible_end(&self) -> u64 {
+        let tail = self.tail.last().map(Block::end);
+        tail.or_else(|| self.sealed.last().map(|c| c.end())).unwrap_or(self.pending.front().map_or(self.next, |b| b.first))
+    }
+
+    /// Rows held, visible or not.
+    pub fn len(&self) -> usize {
+        let sealed: usize = self.sealed.iter().map(|c| c.rows()).sum();
+        sealed + self.tail.iter().chain(&self.pending).map(|b| b.rows.len()).sum::<usize>()
+    }
+
+    /// Adds a block that is on its way to the disk; blocks come in log order.
+    pub fn append(&mut self, lsn: Lsn, rows: Arc<Vec<StoredEvent>>) {
+        let block = Block { first: self.next, lsn, rows };
+        self.next = block.end();
+        self.pending.push_back(block);
+    }
+
+    /// Makes the oldest pending block visible (V2).
+    pub fn publish(&mut self, lsn: Lsn) {
+        if let Some(block) = self.pending.pop_front() {
+            assert_eq!(block.lsn, lsn, "V2: blocks become visible in log order");
+            self.tail.push(block);
+        }
+    }
+
+    /// Whether nothing is on its way to the disk below a position.
+    pub fn is_durable_below(&self, position: u64) -> bool {
+        self.pending.front().is_none_or(|block| block.first >= position)
+    }
+
+    /// The visible tail below `cut`, if it is worth sealing. A chunk never spans the cut of a flush.
+    pub fn tail_of_at_least(&self, rows: usize, cut: Option<u64>) -> Option<Vec<Block>> {
+        let mut blocks = self.tail_below(cut.unwrap_or(u64::MAX));
+        if blocks.is_empty() && cut.is_some() {
+            blocks = self.tail.clone();
+        }
+        let held: usize = blocks.iter().map(|b| b.rows.len()).sum();
+        (held > 0 && held >= rows).then_some(blocks)
+    }
+
+    /// Replaces the tail's first blocks by the chunk made of them, unless someone else did.
+    pub fn install(&mut self, chunk: Arc<LiveChunk>) {
+        if self.tail.first().is_some_and(|b| b.first == chunk.first) {
+            self.tail.retain(|b| b.first >= chunk.end());
+            self.sealed.push(chunk);
+            self.tail_chunk = None;
+        }
+    }
+
+    /// Everything visible as chunks: the sealed ones, and what is still rows as blocks or as a cached chunk.
+    pub fn visible(&self) -> (Vec<Arc<LiveChunk>>, Tail) {
+        let end = self.visible_end();
+        let tail = match &self.tail_chunk {
+            _ if self.tail.is_empty() => Tail::Empty,
+            Some(chunk) if chunk.end() == end => Tail::Chunk(chunk.clone()),
+            _ => Tail::Blocks(self.tail.clone()),
+        };
+        (self.sealed.clone(), tail)
+    }
+
+    /// Keeps a tail chunk for the next reader, if the tail has not moved on.
+    pub fn remember_tail(&mut self, chunk: &Arc<LiveChunk>) {
+        if self.tail.first().is_some_and(|b| b.first == chunk.first) {
+            self.tail_chunk = Some(chunk.clone());
+        }
+    }
+
+    /// The row at a position, as an event or within a chunk.
+    pub fn row(&self, position: u64) -> Option<LiveRow<'_>> {
+        if let Some(chunk) = self.sealed.iter().find(|c| (c.first..c.end()).contains(&position)) {
+            return Some(LiveRow::Sealed(chunk.reader(), (position - chunk.first) as usize));
+        }
+        let block = self.tail.iter().chain(&self.pending).find(|b| (b.first..b.end()).contains(&position))?;
+        block.rows.get((position - block.first) as usize).map(LiveRow::Plain)
+    }
+
+    /// The sealed chunks below a position and the log position that they reach; the tail must have been sealed.
+    pub fn sealed_below(&self, position: u64) -> Vec<Arc<LiveChunk>> {
+        self.sealed.iter().filter(|c| c.end() <= position).cloned().collect()
+    }
+
+    /// Visible blocks below a position that are not sealed yet.
+    pub fn tail_below(&self, position: u64) -> Vec<Block> {
+        self.tail.iter().filter(|b| b.end() <= position).cloned().collect()
+    }
+
+    /// The log position of the oldest row held.
+    pub fn oldest_lsn(&self) -> Option<Lsn> {
+        let blocks = self.tail.first().or_else(|| self.pending.front()).map(|b| b.lsn);
+        self.sealed.first().map(|c| c.lsns.0).or(blocks)
+    }
+
+    /// Forgets rows that are in segments now.
+    pub fn drop_below(&mut self, position: u64) {
+        self.sealed.retain(|c| c.end() > position);
+        self.tail.retain(|b| b.end() > position);
+        self.tail_chunk = None;
+    }
+}
+
+/// What is visible but not sealed.
+pub(crate) enum Tail {
+    Empty,
+    Chunk(Arc<LiveChunk>),
+    Blocks(Vec<Block>),
+}
+
+/// One live row, wherever it is.
+pub(crate) enum LiveRow<'a> {
+    Plain(&'a StoredEvent),
+    Sealed(&'a RowReader, usize),
+}
+
+impl LiveRow<'_> {
+    pub fn has_properties(&self, expected: &[(String, footfall_model::Value)]) -> bool {
+        match self {
+            Self::Sealed(reader, row) => reader.has_properties(*row, expected),
+            Self::Plain(stored) => {
+                let held = &stored.event.properties;
+                held.len() == expected.len()
+                    && expected.iter().all(|(name, value)| held.iter().any(|(n, v)| n == name && v == value))
+            }
+        }
+    }
+}
+
+/// Turns blocks into a chunk. CPU work: call it without holding the project's lock.
+pub(crate) fn seal(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Arc<LiveChunk>, ArrowError> {
+    LiveChunk::build(blocks, catalog).map(Arc::new)
+}

@@ -1,0 +1,224 @@
+//! The bounded queue between callers and the writer thread. It also gives out lsns, so that the order of the queue and
+//! the order of lsns are one thing (L1).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::record::RECORD_HEADER_BYTES;
+use super::{Entry, LogError, Lsn, OnDurable, PAYLOAD_BYTES_MAX, PoisonCause};
+
+/// What the writer thread takes from the queue.
+pub(super) struct Queued {
+    /// The entry's own lsn, or for a barrier the last one given before it.
+    pub lsn: Lsn,
+    pub entry: Option<Entry>,
+    pub on_durable: OnDurable,
+}
+
+impl Queued {
+    /// Bytes this adds to a group.
+    pub fn encoded_len(&self) -> usize {
+        self.entry.as_ref().map_or(0, |entry| RECORD_HEADER_BYTES + entry.payload.len())
+    }
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Signals the writer thread: there is work, or the log closes.
+    work: Condvar,
+    /// Signals callers: there is room, or the log fails or closes.
+    room: Condvar,
+    len_max: usize,
+    bytes_max: usize,
+}
+
+struct State {
+    queued: VecDeque<Queued>,
+    next_lsn: u64,
+    /// Entries and bytes that count against the bounds: those queued and those reserved.
+    held_len: usize,
+    held_bytes: usize,
+    stopped: Option<Stop>,
+}
+
+#[derive(Clone)]
+enum Stop {
+    Closed,
+    Poisoned(Arc<PoisonCause>),
+}
+
+impl Stop {
+    fn error(&self) -> LogError {
+        match self {
+            Self::Closed => LogError::Closed,
+            Self::Poisoned(cause) => LogError::Unavailable { source: Arc::clone(cause) },
+        }
+    }
+}
+
+impl Queue {
+    pub fn new(next_lsn: Lsn, len_max: usize, bytes_max: usize) -> Self {
+        let state =
+            State { queued: VecDeque::new(), next_lsn: next_lsn.0, held_len: 0, held_bytes: 0, stopped: None };
+        Self {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            len_max: len_max.max(1),
+            bytes_max: bytes_max.max(1),
+        }
+    }
+
+    pub fn append(&self, entry: Entry, on_durable: OnDurable) -> Result<Lsn, LogError> {
+        check_payload(entry.payload.len())?;
+        let mut state = self.wait_for_room(entry.payload.len())?;
+        state.hold(entry.payload.len());
+        Ok(self.push(&mut state, Some(entry), on_durable))
+    }
+
+    pub fn barrier(&self, on_durable: OnDurable) -> Result<(), LogError> {
+        let mut state = self.wait_for_room(0)?;
+        state.hold(0);
+        self.push(&mut state, None, on_durable);
+        Ok(())
+    }
+
+    pub fn try_reserve(self: &Arc<Self>, payload_bytes: usize) -> Result<Reservation, LogError> {
+        check_payload(payload_bytes)?;
+        let mut state = self.state.lock();
+        state.check_running()?;
+        if !self.has_room(&state, payload_bytes) {
+            return Err(LogError::Full);
+        }
+        state.hold(payload_bytes);
+        Ok(Reservation { queue: Arc::clone(self), payload_bytes })
+    }
+
+    /// The next group, at most `group_bytes` unless its first record alone is larger; waits for one. `None` once the
+    /// queue is closed and empty.
+    pub fn take_group(&self, group_bytes: usize) -> Option<Vec<Queued>> {
+        let mut state = self.state.lock();
+        while state.queued.is_empty() {
+            if matches!(state.stopped, Some(Stop::Closed)) {
+                return None;
+            }
+            self.work.wait(&mut state);
+        }
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = state.queued.front() {
+            bytes += next.encoded_len();
+            if bytes > group_bytes && !group.is_empty() {
+                break;
+            }
+            let Some(next) = state.queued.pop_front() else { break };
+            let payload_bytes = next.entry.as_ref().map_or(0, |entry| entry.payload.len());
+            state.give_back(payload_bytes);
+            group.push(next);
+        }
+        self.room.notify_all();
+        Some(group)
+    }
+
+    /// Refuses every later append with `cause` (L10). What is queued stays for the writer thread to answer.
+    pub fn poison(&self, cause: Arc<PoisonCause>) {
+        let mut state = self.state.lock();
+        if state.stopped.is_none() {
+            state.stopped = Some(Stop::Poisoned(cause));
+        }
+        self.room.notify_all();
+    }
+
+    pub fn close(&self) {
+        self.state.lock().stopped = Some(Stop::Closed);
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    fn wait_for_room(&self, payload_bytes: usize) -> Result<MutexGuard<'_, State>, LogError> {
+        let mut state = self.state.lock();
+        loop {
+            state.check_running()?;
+            if self.has_room(&state, payload_bytes) {
+                return Ok(state);
+            }
+            self.room.wait(&mut state);
+        }
+    }
+
+    /// An empty queue takes anything, so that a payload past `bytes_max` is not stuck for ever.
+    fn has_room(&self, state: &State, payload_bytes: usize) -> bool {
+        state.held_len == 0
+            || (state.held_len < self.len_max && state.held_bytes.saturating_add(payload_bytes) <= self.bytes_max)
+    }
+
+    fn push(&self, state: &mut State, entry: Option<Entry>, on_durable: OnDurable) -> Lsn {
+        if entry.is_some() {
+            state.next_lsn += 1;
+        }
+        let lsn = Lsn(state.next_lsn - 1);
+        state.queued.push_back(Queued { lsn, entry, on_durable });
+        self.work.notify_one();
+        lsn
+    }
+}
+
+impl State {
+    fn check_running(&self) -> Result<(), LogError> {
+        self.stopped.as_ref().map_or(Ok(()), |stop| Err(stop.error()))
+    }
+
+    fn hold(&mut self, payload_bytes: usize) {
+        self.held_len += 1;
+        self.held_bytes += payload_bytes;
+    }
+
+    fn give_back(&mut self, payload_bytes: usize) {
+        self.held_len -= 1;
+        self.held_bytes -= payload_bytes;
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("len_max", &self.len_max).field("bytes_max", &self.bytes_max).finish()
+    }
+}
+
+/// A place in the queue, taken before the work that leads to an append so that the append itself cannot block.
+#[derive(Debug)]
+#[must_use = "dropping it gives the place back"]
+pub struct Reservation {
+    queue: Arc<Queue>,
+    payload_bytes: usize,
+}
+
+impl Reservation {
+    /// As [`Log::append`](super::Log::append), without blocking. The payload may turn out larger than was reserved.
+    pub fn append(self, entry: Entry, on_durable: OnDurable) -> Result<Lsn, LogError> {
+        check_payload(entry.payload.len())?;
+        let mut state = self.queue.state.lock();
+        state.check_running()?;
+        // On top of our own place, which `drop` gives back below.
+        state.hold(entry.payload.len());
+        let lsn = self.queue.push(&mut state, Some(entry), on_durable);
+        drop(state);
+        Ok(lsn)
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.queue.state.lock().give_back(self.payload_bytes);
+        self.queue.room.notify_all();
+    }
+}
+
+fn check_payload(bytes: usize) -> Result<(), LogError> {
+    if bytes > PAYLOAD_BYTES_MAX {
+        return Err(LogError::TooLarge { bytes, max: PAYLOAD_BYTES_MAX });
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Segment files: their names, their headers, the one that is written to and the list of those that exist.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::record::take;
+use super::{LogError, Lsn};
+use crate::durable::sync_dir;
+
+pub(super) const HEADER_BYTES: usize = 64;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+const MAGIC: [u8; 8] = *b"FOOTLOG\n";
+const VERSION: u32 = 1;
+const HEADER_ZERO_BYTES: usize = 12;
+
+/// The first 64 bytes of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub epoch: u32,
+    pub node: Uuid,
+    pub number: u64,
+    pub first_lsn: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderError {
+    /// Too short, wrong magic or wrong checksum.
+    Damaged,
+    Version(u32),
+}
+
+impl Header {
+    /// The bytes, and the checksum in them that every record of the segment starts from.
+    pub fn encode(&self) -> ([u8; HEADER_BYTES], u32) {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.epoch.to_le_bytes());
+        bytes.extend_from_slice(self.node.as_bytes());
+        bytes.extend_from_slice(&self.number.to_le_bytes());
+        bytes.extend_from_slice(&self.first_lsn.to_le_bytes());
+        bytes.extend_from_slice(&[0; HEADER_ZERO_BYTES]);
+        let crc = crc32c::crc32c(&bytes);
+        bytes.extend_from_slice(&crc.to_le_bytes());
+        (bytes.try_into().expect("the fields above add up to HEADER_BYTES"), crc)
+    }
+
+    /// The header at the start of `bytes` and the checksum its records start from. Later versions keep the magic, the
+    /// version and the place of the checksum, so that this can tell "newer" from "damaged".
+    pub fn decode(bytes: &[u8]) -> Result<(Self, u32), HeaderError> {
+        let header = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Damaged)?;
+        let (body, crc) = header.split_last_chunk::<4>().ok_or(HeaderError::Damaged)?;
+        let crc = u32::from_le_bytes(*crc);
+        if crc32c::crc32c(body) != crc {
+            return Err(HeaderError::Damaged);
+        }
+        let (version, header) = Self::decode_body(body).ok_or(HeaderError::Damaged)?;
+        if version != VERSION {
+            return Err(HeaderError::Version(version));
+        }
+        Ok((header, crc))
+    }
+
+    fn decode_body(body: &[u8]) -> Option<(u32, Self)> {
+        let mut rest = body;
+        if take(&mut rest)? != MAGIC {
+            return None;
+        }
+        let version = u32::from_le_bytes(take(&mut rest)?);
+        let epoch = u32::from_le_bytes(take(&mut rest)?);
+        let node = Uuid::from_bytes(take(&mut rest)?);
+        let number = u64::from_le_bytes(take(&mut rest)?);
+        let first_lsn = u64::from_le_bytes(take(&mut rest)?);
+        Some((version, Self { epoch, node, number, first_lsn }))
+    }
+}
+
+pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:020}.log"))
+}
+
+/// The segment files of a directory by number; files with other names are not ours to judge.
+pub(super) fn list_segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut found = Vec::new();
+    for dir_entry in std::fs::read_dir(dir)? {
+        let path = dir_entry?.path();
+        let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".log"));
+        let Some(number) = stem.filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit())).and_then(|stem| stem.parse().ok()) else { continue };
+        found.push((number, path));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The segment being written.
+#[derive(Debug)]
+pub(super) struct ActiveSegment {
+    pub path: PathBuf,
+    pub header: Header,
+    /// What the checksum of each record starts from.
+    pub seed: u32,
+    /// Bytes known to be good: the header and every durable group.
+    pub len: u64,
+    file: File,
+}
+
+/// Which half of creating a segment failed: the one a caller may report, or the one it must not survive (L9).
+#[derive(Debug)]
+pub(super) enum CreateError {
+    Write { path: PathBuf, source: io::Error },
+    Sync { path: PathBuf, source: io::Error },
+}
+
+impl From<CreateError> for LogError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Write { path, source } => Self::Io { action: "create", file: path, source },
+            CreateError::Sync { path, source } => Self::Io { action: "sync", file: path, source },
+        }
+    }
+}
+
+impl ActiveSegment {
+    /// Creates the file and makes its header and its name durable (L5).
+    pub fn create(dir: &Path, header: Header) -> Result<Self, CreateError> {
+        let path = segment_path(dir, header.number);
+        let (bytes, seed) = header.encode();
+        let file = match Self::write_header(&path, &bytes) {
+            Ok(file) => file,
+            Err(source) => return Err(CreateError::Write { path, source }),
+        };
+        match file.sync_all().and_then(|()| sync_dir(dir)) {
+            Ok(()) => Ok(Self { path, header, seed, len: HEADER_BYTES as u64, file }),
+            Err(source) => Err(CreateError::Sync { path, source }),
+        }
+    }
+
+    fn write_header(path: &Path, bytes: &[u8]) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        if let Err(error) = file.write_all_at(bytes, 0) {
+            // A courtesy: recovery removes a last file without a header anyway.
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// Writes a group after the last good byte. After an error the file is cut back to that byte, if it lets us.
+    pub fn write(&self, group: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all_at(group, self.len);
+        if written.is_err()
+            && let Err(error) = self.file.set_len(self.len)
+        {
+            tracing::warn!(file = %self.path.display(), %error, "cannot cut a failed write off the log");
+        }
+        written
+    }
+
+    /// Makes the group just written durable. An error must not be answered with a second try (L9).
+    pub fn sync(&mut self, group_bytes: usize) -> io::Result<()> {
+        self.file.sync_data()?;
+        self.len += group_bytes as u64;
+        Ok(())
+    }
+}
+
+/// Every segment on disk, oldest first; the last one is the active one.
+#[derive(Debug)]
+pub(super) struct Segments {
+    dir: PathBuf,
+    known: Mutex<VecDeque<Known>>,
+    /// Held while files are deleted, so that `known` is not held across disk work the writer would wait for.
+    releasing: Mutex<()>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub path: PathBuf,
+    pub first_lsn: u64,
+    pub bytes: u64,
+}
+
+impl Segments {
+    pub fn new(dir: PathBuf, sealed: Vec<Known>) -> Self {
+        Self { dir, known: Mutex::new(sealed.into()), releasing: Mutex::new(()) }
+    }
+
+    pub fn add_active(&self, segment: &ActiveSegment) {
+        let mut known = self.known.lock();
+        assert!(
+            known.back().is_none_or(|last| last.first_lsn <= segment.header.first_lsn),
+            "L1: lsns grow from segment to segment"
+        );
+        let path = segment.path.clone();
+        known.push_back(Known { path, first_lsn: segment.header.first_lsn, bytes: segment.len });
+    }
+
+    pub fn set_active_bytes(&self, bytes: u64) {
+        if let Some(active) = self.known.lock().back_mut() {
+            active.bytes = bytes;
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.known.lock().iter().map(|segment| segment.bytes).sum()
+    }
+
+    pub fn oldest_lsn(&self) -> Lsn {
+        Lsn(self.known.lock().front().map_or(1, |segment| segment.first_lsn))
+    }
+
+    pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
+        let _releasing = self.releasing.lock();
+        while let Some(path) = self.oldest_if_released(up_to) {
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(LogError::Io { action: "delete", file: path, source });
+                }
+                Ok(()) | Err(_) => {}
+            }
+            // Each deletion on its own: a file system may keep a later one and lose an earlier one, and the gap would
+            // read as a lost segment (L8).
+            sync_dir(&self.dir).map_err(|source| LogError::Io { action: "sync", file: self.dir.clone(), source })?;
+            self.known.lock().pop_front();
+        }
+        Ok(())
+    }
+
+    /// The oldest segment if every record in it is at or below `up_to`; never the active one (L8).
+    fn oldest_if_released(&self, up_to: Lsn) -> Option<PathBuf> {
+        let known = self.known.lock();
+        let (oldest, next) = (known.front()?, known.get(1)?);
+        (next.first_lsn <= up_to.0.saturating_add(1)).then(|| oldest.path.clone())
+    }
+}

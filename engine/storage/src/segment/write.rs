@@ -1,0 +1,133 @@
+//! Sorted rows to Parquet bytes. Encodings are chosen by column, not left to defaults: `stack.md` §4 measured the
+//! difference at 10 × in speed and 2–8 × in size.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use super::EventIndex;
+use crate::columns::Builtin;
+
+/// Rows per row group: large enough that a column chunk is one read, small enough to bound decode memory.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Rows per page: what a read of one event's range may decode in vain at either end.
+const PAGE_ROWS: usize = 1 << 14;
+/// Ids repeat in runs; a dictionary that falls back half-way costs more than it saves.
+const ID_DICTIONARY_BYTES: usize = 8 << 20;
+
+/// A finished file, not yet stored.
+pub struct EncodedSegment {
+    pub bytes: bytes::Bytes,
+    pub rows: u64,
+    pub crc32c: u32,
+    /// Milliseconds of the first and last event.
+    pub time_min: i64,
+    pub time_max: i64,
+}
+
+/// Puts rows in segment order: (event, uid, time, received_at), S2.
+pub fn sort(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let key = |builtin: Builtin| -> Result<SortColumn, ArrowError> {
+        let values = column(batch, builtin)?;
+        Ok(SortColumn { values, options: None })
+    };
+    let keys = [key(Builtin::Event)?, key(Builtin::Uid)?, key(Builtin::Time)?, key(Builtin::ReceivedAt)?];
+    let order = lexsort_to_indices(&keys, None)?;
+    take_record_batch(batch, &order)
+}
+
+/// Encodes rows that [`sort`] has ordered. The batch must not be empty.
+pub fn encode(sorted: &RecordBatch) -> Result<EncodedSegment, ParquetError> {
+    let index = EventIndex::of_sorted(&column(sorted, Builtin::Event)?);
+    let properties = writer_properties(sorted, &index)?;
+    let mut file = Vec::with_capacity(sorted.num_rows() * 32);
+    let mut writer = ArrowWriter::try_new(&mut file, sorted.schema(), Some(properties))?;
+    writer.write(sorted)?;
+    writer.close()?;
+    let time = column(sorted, Builtin::Time)?;
+    let time = arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMillisecondType>(&time);
+    Ok(EncodedSegment {
+        rows: sorted.num_rows() as u64,
+        crc32c: crc32c::crc32c(&file),
+        bytes: file.into(),
+        time_min: arrow::compute::min(time).unwrap_or_default(),
+        time_max: arrow::compute::max(time).unwrap_or_default(),
+    })
+}
+
+fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError> {
+    batch
+        .column_by_name(builtin.name())
+        .cloned()
+        .ok_or_else(|| ArrowError::SchemaError(format!("column missing, column={}", builtin.name())))
+}
+
+fn writer_properties(batch: &RecordBatch, index: &EventIndex) -> Result<WriterProperties, ParquetError> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_2_0)
+        .set_created_by("footfall".to_owned())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(4096)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_compression(zstd)
+        .set_key_value_metadata(Some(vec![KeyValue::new(EventIndex::FOOTER_KEY.to_owned(), index.to_json())]));
+    for field in batch.schema().fields() {
+        let path = ColumnPath::from(field.name().as_str());
+        builder = match (field.name().as_str(), field.data_type()) {
+            ("uid" | "time" | "received_at", _) => delta(builder, path),
+            ("event", _) => builder.set_column_compression(path, Compression::UNCOMPRESSED),
+            ("insert_id", _) => builder.set_column_dictionary_enabled(path, false),
+            ("distinct_id" | "user_id", _) => builder.set_column_dictionary_page_size_limit(path, ID_DICTIONARY_BYTES),
+            // Low-cardinality integers and strings stay in the dictionary; the rest falls back to this.
+            (_, DataType::Int64) => builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+            (_, DataType::Utf8) => builder.set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY),
+            _ => builder,
+        };
+    }
+    Ok(builder.build())
+}
+
+/// Small differences between neighbours: packed deltas without compression decode at memory speed.
+fn delta(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    builder
+        .set_column_dictionary_enabled(path.clone(), false)
+        .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+        .set_column_compression(path, Compression::UNCOMPRESSED)
+}
+
+/// Rows of several batches as one, under the union of their columns.
+pub(crate) fn union(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, ArrowError> {
+    let Some(first) = batches.first() else { return Ok(None) };
+    let mut fields: Vec<arrow::datatypes::FieldRef> = first.schema().fields().iter().cloned().collect();
+    let mut known: hashbrown::HashSet<String> = fields.iter().map(|f| f.name().clone()).collect();
+    for batch in &batches[1..] {
+        for field in batch.schema().fields() {
+            if known.insert(field.name().clone()) {
+                fields.push(field.clone());
+            }
+        }
+    }
+    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let widened = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
+    arrow::compute::concat_batches(&schema, &widened).map(Some)
+}
+
+fn widen(batch: &RecordBatch, schema: &arrow::datatypes::SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
+        Some(array) => arrow::compute::cast(array, field.data_type()),
+        None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
+    });
+    RecordBatch::try_new(schema.clone(), arrays.collect::<Result<Vec<_>, _>>()?)
+}

@@ -1,0 +1,93 @@
+//! The log's objects in the store: numbered commits that are created once and never changed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+
+use super::entry::LogEntry;
+use super::error::TableError;
+
+/// Commits fetched at once while opening; a store answers each in 20–50 ms.
+const READS_CONCURRENT_MAX: usize = 32;
+
+/// The `_delta_log` folder of one table.
+#[derive(Debug)]
+pub(super) struct Log {
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Log {
+    pub fn new(store: Arc<dyn ObjectStore>, root: &str) -> Self {
+        Self { store: Arc::new(PrefixStore::new(store, root)) }
+    }
+
+    /// The commit `version`, `None` if there is none yet.
+    pub async fn read(&self, version: u64) -> Result<Option<LogEntry>, TableError> {
+        let bytes = self.get(&commit_path(version)).await?;
+        bytes.map(|bytes| LogEntry::decode(version, &bytes)).transpose()
+    }
+
+    /// All commits from `first` on, in order. A hole is for the caller to find.
+    pub async fn read_from(&self, first: u64) -> Result<Vec<LogEntry>, TableError> {
+        let mut versions: Vec<u64> = self.list_from(first).await?;
+        versions.sort_unstable(); // a local folder lists in any order
+        stream::iter(versions)
+            .map(|version| async move {
+                let missing = || TableError::Corrupt { version, reason: "listed but not readable".into() };
+                self.read(version).await?.ok_or_else(missing)
+            })
+            .buffered(READS_CONCURRENT_MAX)
+            .try_collect()
+            .await
+    }
+
+    /// Creates the commit `version`. An error says nothing about whether it exists now: T4.
+    pub async fn create(&self, version: u64, bytes: Bytes) -> Result<(), StoreError> {
+        self.put(&commit_path(version), bytes, PutMode::Create).await
+    }
+
+    pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, TableError> {
+        let read = async { self.store.get(path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(source) => Err(TableError::Store { path: path.to_string(), source }),
+        }
+    }
+
+    pub async fn put(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<(), StoreError> {
+        let options = PutOptions { mode, ..PutOptions::default() };
+        self.store.put_opts(path, bytes.into(), options).await.map(|_| ())
+    }
+
+    async fn list_from(&self, first: u64) -> Result<Vec<u64>, TableError> {
+        let folder = folder();
+        let listing = match first.checked_sub(1) {
+            Some(before) => self.store.list_with_offset(Some(&folder), &commit_path(before)),
+            None => self.store.list(Some(&folder)),
+        };
+        listing
+            .try_filter_map(async |object| Ok(object.location.filename().and_then(parse_commit)))
+            .try_filter(|version| std::future::ready(*version >= first))
+            .try_collect()
+            .await
+            .map_err(|source| TableError::Store { path: folder.to_string(), source })
+    }
+}
+
+pub(super) fn folder() -> Path {
+    Path::from("_delta_log")
+}
+
+fn commit_path(version: u64) -> Path {
+    folder().join(format!("{version:020}.json"))
+}
+
+fn parse_commit(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}

@@ -1,0 +1,72 @@
+//! Where a command finds the data: in the server that holds the data directory, or in an engine of its own.
+
+use std::sync::Arc;
+
+use footfall_engine::{Engine, IngestSummary};
+use footfall_ingest::MergeMode;
+use footfall_model::{Event, ProjectId};
+
+use super::CommandError;
+use crate::config::Settings;
+use crate::local::LocalClient;
+use crate::projects::Projects;
+
+pub enum Backend {
+    Server(LocalClient),
+    Engine { engine: Arc<Engine>, projects: Projects },
+}
+
+/// As much of a project as commands need.
+#[derive(Clone, Debug)]
+pub struct ProjectHandle {
+    pub id: ProjectId,
+    pub merge: MergeMode,
+}
+
+impl Backend {
+    pub async fn open(settings: &Settings) -> Result<Self, CommandError> {
+        if let Some(server) = LocalClient::connect(&settings.data_dir).await {
+            return Ok(Self::Server(server));
+        }
+        let engine = Engine::open(settings.engine_options()).await?;
+        let projects = open_projects(settings, Some(engine.clone())).await?;
+        Ok(Self::Engine { engine, projects })
+    }
+
+    /// The project of this name or id.
+    pub async fn project(&self, name: &str) -> Result<ProjectHandle, CommandError> {
+        let found = match self {
+            Self::Server(server) => {
+                let id = name.parse().ok();
+                let all = server.projects().await?;
+                let project = all.into_iter().find(|p| id == Some(p.project_id) || p.name == name);
+                project.map(|p| ProjectHandle { id: ProjectId(p.project_id), merge: p.merge })
+            }
+            Self::Engine { projects, .. } => {
+                projects.by_name_or_id(name).await?.map(|p| ProjectHandle { id: p.id, merge: p.merge })
+            }
+        };
+        found.ok_or_else(|| CommandError::failed(format!("there is no project {name}")))
+    }
+
+    pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, CommandError> {
+        match self {
+            Self::Server(server) => server.ingest(&project.to_string(), &events).await,
+            Self::Engine { engine, .. } => Ok(engine.ingest(project, events).await?),
+        }
+    }
+
+    pub async fn close(self) -> Result<(), CommandError> {
+        match self {
+            Self::Server(_) => Ok(()),
+            Self::Engine { engine, .. } => Ok(engine.close().await?),
+        }
+    }
+}
+
+/// The registry of the configured store.
+pub async fn open_projects(settings: &Settings, engine: Option<Arc<Engine>>) -> Result<Projects, CommandError> {
+    let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
+        .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
+    Ok(Projects::open(store, engine).await?)
+}

@@ -1,0 +1,13 @@
+//! The commands that do one thing and end. Results go to standard output, everything else to standard error.
+
+mod backend;
+mod error;
+pub mod import;
+mod output;
+mod progress;
+pub mod project;
+pub mod sql;
+
+pub use error::CommandError;
+pub use output::print;
+pub use progress::{Progress, Quantity};

@@ -1,0 +1,257 @@
+//! The command line. Doc comments here are the help texts.
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand};
+use figment::Figment;
+use figment::providers::Serialized;
+use footfall_ingest::MergeMode;
+use serde::Serialize;
+
+use super::settings::{ImportFormat, SqlFormat};
+
+/// Product analytics about users, not page views: Mixpanel-compatible, self-hosted, one binary.
+#[derive(Debug, Parser)]
+#[command(name = "footfall", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server.
+    Serve {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        listen: ListenArgs,
+    },
+    /// Run the server with a made-up shop to try things on; loads its events once.
+    Demo {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        listen: ListenArgs,
+        #[command(flatten)]
+        demo: DemoArgs,
+    },
+    /// Create and list projects, and change their tokens; also while a server runs.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Load events from files. Running the same import again changes nothing.
+    Import {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        import: ImportArgs,
+        /// A file, plain or gzip, or a folder of such files.
+        path: PathBuf,
+    },
+    /// Run one read-only SQL statement and print its rows.
+    Sql {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        sql: SqlArgs,
+        /// The statement, such as 'SELECT event, count(*) FROM events GROUP BY event'.
+        query: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// Create a project and print its credentials; the secrets cannot be read again later.
+    Create {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        create: CreateArgs,
+        name: String,
+    },
+    /// List all projects.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Give a project a new token; clients that still send the old one are no longer heard.
+    RotateToken {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+        /// Name or id of the project.
+        project: String,
+    },
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct DataArgs {
+    /// TOML file with settings; flags and environment variables go before it.
+    #[arg(long, env = "FOOTFALL_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Folder of the log and, unless --store says otherwise, of everything else. [default: ./footfall-data]
+    #[arg(long, env = "FOOTFALL_DATA_DIR", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<PathBuf>,
+    /// Where the tables live: file:///…, gs://bucket/prefix or s3://bucket/prefix. [default: {data-dir}/store]
+    #[arg(long, env = "FOOTFALL_STORE", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<url::Url>,
+    /// What to log, as in `info` or `warn,footfall_server=debug`. [default: info for Footfall, warn for libraries]
+    #[arg(long, env = "FOOTFALL_LOG", value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct EngineArgs {
+    /// Live rows of a project that start a flush to the tables.
+    #[arg(long, env = "FOOTFALL_FLUSH_ROWS", value_name = "ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flush_rows: Option<usize>,
+    /// Age of the oldest live row that starts a flush.
+    #[arg(long, env = "FOOTFALL_FLUSH_AGE", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flush_age: Option<u64>,
+    /// Shards of new projects; a project keeps the number it was created with.
+    #[arg(long, env = "FOOTFALL_SHARDS", value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<u16>,
+    /// Threads that queries run on. [default: one per core]
+    #[arg(long, env = "FOOTFALL_QUERY_THREADS", value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    query_threads: Option<usize>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct ListenArgs {
+    /// Address of the HTTP listener. [default: 127.0.0.1:8080]
+    #[arg(long, env = "FOOTFALL_HTTP", value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<String>,
+    /// Allow to listen on other addresses than loopback although there is no TLS.
+    #[arg(long, env = "FOOTFALL_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    insecure: Option<bool>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct DemoArgs {
+    /// Customers of the made-up shop; counts when the demo is loaded, which happens once. [default: 5000]
+    #[arg(long, env = "FOOTFALL_USERS", value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<u32>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct CreateArgs {
+    /// Time zone of the project's days, as in Europe/Berlin. [default: UTC]
+    #[arg(long, env = "FOOTFALL_TIMEZONE", value_name = "TZ")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timezone: Option<String>,
+    /// How the ids of one user are joined: simplified, original or legacy. [default: simplified]
+    #[arg(long, env = "FOOTFALL_MERGE", value_name = "MODE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge: Option<MergeMode>,
+    /// Shards of the project.
+    #[arg(long, env = "FOOTFALL_SHARDS", value_name = "NUMBER")]
+    #[serde(skip)]
+    shards: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct OutputArgs {
+    /// Print JSON and nothing else.
+    #[arg(long, env = "FOOTFALL_JSON", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json: Option<bool>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct ImportArgs {
+    /// Name or id of the project.
+    #[arg(long, env = "FOOTFALL_PROJECT", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    /// Form of the files. [default: ndjson]
+    #[arg(long, env = "FOOTFALL_FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<ImportFormat>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct SqlArgs {
+    /// Name or id of the project.
+    #[arg(long, env = "FOOTFALL_PROJECT", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    /// Form of the result on standard output. [default: table]
+    #[arg(long, env = "FOOTFALL_FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<SqlFormat>,
+}
+
+impl Command {
+    pub fn config_file(&self) -> Option<&Path> {
+        self.data().config.as_deref()
+    }
+
+    /// Lays what was given on the command line or in the environment over `figment`.
+    pub fn merge_into(&self, figment: Figment) -> Figment {
+        let figment = figment.merge(Serialized::globals(self.data()));
+        match self {
+            Self::Serve { engine, listen, .. } => {
+                figment.merge(Serialized::globals(engine)).merge(Serialized::globals(listen))
+            }
+            Self::Demo { engine, listen, demo, .. } => figment
+                .merge(Serialized::globals(engine))
+                .merge(Serialized::globals(listen))
+                .merge(Serialized::global("demo", demo)),
+            Self::Import { engine, import, .. } => {
+                figment.merge(Serialized::globals(engine)).merge(Serialized::global("import", import))
+            }
+            Self::Sql { engine, sql, .. } => {
+                figment.merge(Serialized::globals(engine)).merge(Serialized::global("sql", sql))
+            }
+            Self::Project(ProjectCommand::Create { create, .. }) => {
+                let figment = figment.merge(Serialized::global("project", create));
+                match create.shards {
+                    Some(shards) => figment.merge(Serialized::global("shards", shards)),
+                    None => figment,
+                }
+            }
+            Self::Project(ProjectCommand::List { output, .. } | ProjectCommand::RotateToken { output, .. }) => {
+                figment.merge(Serialized::global("project", output))
+            }
+        }
+    }
+
+    fn data(&self) -> &DataArgs {
+        match self {
+            Self::Serve { data, .. } | Self::Demo { data, .. } | Self::Import { data, .. } | Self::Sql { data, .. } => data,
+            Self::Project(
+                ProjectCommand::Create { data, .. }
+                | ProjectCommand::List { data, .. }
+                | ProjectCommand::RotateToken { data, .. },
+            ) => data,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Settings as plain data, with defaults that suit a laptop. The keys are those of the TOML file.
+
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use footfall_engine::EngineOptions;
+use footfall_ingest::MergeMode;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub store: Option<Url>,
+    pub log: Option<String>,
+    pub flush_rows: NonZeroUsize,
+    /// Seconds.
+    pub flush_age: u64,
+    pub shards: NonZeroU16,
+    pub query_threads: NonZeroUsize,
+    pub http: String,
+    pub insecure: bool,
+    pub project: ProjectSettings,
+    pub import: ImportSettings,
+    pub sql: SqlSettings,
+    pub demo: DemoSettings,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSettings {
+    pub timezone: ZoneName,
+    pub merge: MergeMode,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSettings {
+    pub project: Option<String>,
+    pub format: ImportFormat,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlSettings {
+    pub project: Option<String>,
+    pub format: SqlFormat,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoSettings {
+    pub users: NonZeroU32,
+}
+
+/// A time zone by its IANA name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ZoneName(pub chrono_tz::Tz);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportFormat {
+    /// One JSON object per line: Mixpanel records or flat ones.
+    #[default]
+    Ndjson,
+    /// What Mixpanel's raw export gives.
+    MixpanelExport,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SqlFormat {
+    #[default]
+    Table,
+    Json,
+    Csv,
+    Arrow,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self {
+            data_dir: PathBuf::from("./footfall-data"),
+            store: None,
+            log: None,
+            flush_rows: const { NonZeroUsize::new(500_000).unwrap() },
+            flush_age: 300,
+            shards: const { NonZeroU16::new(4).unwrap() },
+            query_threads: cores,
+            http: "127.0.0.1:8080".to_owned(),
+            insecure: false,
+            project: ProjectSettings::default(),
+            import: ImportSettings::default(),
+            sql: SqlSettings::default(),
+            demo: DemoSettings::default(),
+        }
+    }
+}
+
+impl Default for DemoSettings {
+    fn default() -> Self {
+        Self { users: const { NonZeroU32::new(5_000).unwrap() } }
+    }
+}
+
+impl Settings {
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            data_dir: self.data_dir.clone(),
+            store: self.store.clone(),
+            shards: self.shards.get(),
+            flush_rows: self.flush_rows.get(),
+            flush_age: Duration::from_secs(self.flush_age),
+            query_threads: self.query_threads.get(),
+        }
+    }
+}
+
+impl Serialize for ZoneName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for ZoneName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || serde::de::Error::custom(format!("unknown time zone {name:?}, use a name as Europe/Berlin"));
+        name.parse().map(Self).map_err(|_| unknown())
+    }
+}

@@ -1,0 +1,109 @@
+//! The shop's events into the demo project, once.
+
+use std::sync::Arc;
+
+use footfall_engine::Engine;
+use footfall_model::{Event, ProjectId};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+
+use super::shop::{ShopGenerator, ShopOptions};
+use crate::commands::{CommandError, Progress, Quantity};
+use crate::config::Settings;
+
+const SHOP_FILE: &str = "demo/shop.json";
+const LOADED_FILE: &str = "demo/loaded.json";
+const SEED: u64 = 7;
+const DAYS: u32 = 90;
+const BATCH: usize = 2000;
+const BATCHES_IN_FLIGHT: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loaded {
+    Now,
+    Before,
+    /// Told to stop before the end; the next run goes on.
+    BrokenOff,
+}
+
+/// Which shop it is; the same record always means the same events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct ShopRecord {
+    seed: u64,
+    now_ms: i64,
+    users: u32,
+    days: u32,
+}
+
+pub async fn load(engine: &Arc<Engine>, project: ProjectId, settings: &Settings) -> Result<Loaded, CommandError> {
+    let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
+        .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
+    if exists(&*store, LOADED_FILE).await? {
+        return Ok(Loaded::Before);
+    }
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let wish = ShopRecord { seed: SEED, now_ms, users: settings.demo.users.get(), days: DAYS };
+    // Whoever wrote the file first decides, so that a second try loads the same events.
+    put_new(&*store, SHOP_FILE, &wish).await?;
+    let shop: ShopRecord = read(&*store, SHOP_FILE).await?;
+    ingest(engine, project, &shop).await?;
+    put_new(&*store, LOADED_FILE, &serde_json::json!({"project_id": project})).await?;
+    Ok(Loaded::Now)
+}
+
+async fn ingest(engine: &Arc<Engine>, project: ProjectId, shop: &ShopRecord) -> Result<(), CommandError> {
+    let options = ShopOptions { seed: shop.seed, now_ms: shop.now_ms, users: shop.users, days: shop.days };
+    // The number of events is known only once they are made, and making them is a small part of loading them.
+    let total = ShopGenerator::new(options.clone()).count() as u64;
+    let mut progress = Progress::new("demo shop", total, Quantity::Events);
+    let mut batches = stream::iter(Batches(ShopGenerator::new(options)))
+        .map(|events| async move { Ok::<_, CommandError>((events.len(), engine.ingest(project, events).await?)) })
+        .buffered(BATCHES_IN_FLIGHT);
+    let mut done = 0;
+    while let Some((events, _)) = batches.try_next().await? {
+        done += events as u64;
+        progress.set(done, "events");
+    }
+    progress.finish();
+    Ok(())
+}
+
+struct Batches(ShopGenerator);
+
+impl Iterator for Batches {
+    type Item = Vec<Event>;
+
+    fn next(&mut self) -> Option<Vec<Event>> {
+        let batch: Vec<_> = self.0.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+async fn exists(store: &dyn ObjectStore, file: &str) -> Result<bool, CommandError> {
+    match store.head(&Path::from(file)).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(e) => Err(unreachable(&e)),
+    }
+}
+
+async fn read<T: serde::de::DeserializeOwned>(store: &dyn ObjectStore, file: &str) -> Result<T, CommandError> {
+    let found = store.get(&Path::from(file)).await.map_err(|e| unreachable(&e))?;
+    let bytes = found.bytes().await.map_err(|e| unreachable(&e))?;
+    serde_json::from_slice(&bytes).map_err(|e| CommandError::failed(format!("{file} is damaged: {e}")))
+}
+
+/// Does nothing where the file is there already.
+async fn put_new(store: &dyn ObjectStore, file: &str, value: &impl Serialize) -> Result<(), CommandError> {
+    let json = serde_json::to_vec(value).map_err(|e| CommandError::failed(e.to_string()))?;
+    match store.put_opts(&Path::from(file), json.into(), PutOptions::from(PutMode::Create)).await {
+        Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Err(e) => Err(unreachable(&e)),
+    }
+}
+
+fn unreachable(error: &object_store::Error) -> CommandError {
+    CommandError::failed(format!("cannot reach the store: {error}"))
+}

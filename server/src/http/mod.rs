@@ -1,0 +1,62 @@
+//! The HTTP listener: one router for everything, one file per resource.
+
+mod cors;
+mod error;
+pub mod health;
+pub mod ingest;
+pub mod native;
+mod observe;
+mod params;
+pub mod query;
+mod slash;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router, middleware};
+use serde_json::json;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+
+pub use error::{ApiError, status};
+pub use params::{Params, QueryRequest, content_type};
+
+use crate::state::AppState;
+
+/// Queries are small; routes that take data set their own limit.
+const QUERY_BODY_MAX: usize = 1 << 20;
+/// Shorter bodies are not worth a compressor.
+const COMPRESSED_MIN: u16 = 1400;
+
+/// The whole service. A slash at the end of a path means nothing.
+pub fn app(state: AppState) -> Router {
+    let answers = Router::new()
+        .merge(query::routes())
+        .merge(native::routes())
+        .layer(DefaultBodyLimit::max(QUERY_BODY_MAX))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_MIN)));
+    let routes = Router::new().merge(ingest::routes()).merge(answers).merge(native::local_routes()).merge(health::routes());
+    finish(routes.with_state(state))
+}
+
+/// What holds for every route, whatever it does.
+fn finish(routes: Router) -> Router {
+    let routes = routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(observe::observe))
+        .layer(middleware::from_fn(cors::cors));
+    slash::insignificant(routes)
+}
+
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({"error": "not found", "status": "error"}))).into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": "method not allowed", "status": "error"}))).into_response()
+}
+
+#[cfg(test)]
+mod tests;

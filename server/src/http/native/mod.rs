@@ -1,0 +1,30 @@
+//! Footfall's own routes: JSON in and out, errors as `{"error":{"code","message","field"}}`.
+
+mod body;
+mod expressions;
+mod local;
+mod projects;
+mod sql;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+
+pub use projects::info as project_info;
+
+use crate::state::AppState;
+
+/// A batch of `footfall import`, which sends about a quarter of this at most.
+const LOCAL_BODY_MAX: usize = 64 << 20;
+
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/v1/sql", post(sql::sql))
+        .route("/v1/expressions/evaluate", post(expressions::evaluate))
+        .route("/v1/projects", get(projects::list))
+}
+
+/// What only commands on this machine call.
+pub fn local_routes() -> Router<AppState> {
+    Router::new().route("/v1/local/ingest", post(local::ingest)).layer(DefaultBodyLimit::max(LOCAL_BODY_MAX))
+}

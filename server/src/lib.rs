@@ -1,0 +1,51 @@
+//! Footfall's server and command line: protocols in, calls to the [engine](footfall_engine) out.
+//!
+//! Wire forms, status codes, credentials and configuration live here and nowhere else; what a number means lives below.
+
+pub mod auth;
+pub mod commands;
+pub mod config;
+pub mod demo;
+pub mod encode;
+pub mod http;
+pub mod local;
+pub mod projects;
+pub mod serve;
+pub mod state;
+mod telemetry;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use commands::CommandError;
+use config::{Command, Invocation};
+
+/// Runs the command that `args` (program name first) ask for. Exit codes: 0 done, 1 failed, 2 usage.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let invocation = match config::read(args) {
+        Ok(invocation) => invocation,
+        Err(error) => return ExitCode::from(error.report()),
+    };
+    telemetry::start_logging(invocation.settings.log.as_deref());
+    // Two TLS libraries in one process must agree on their cryptography; a second call finds it done.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return CommandError::failed(format!("cannot start the runtime: {e}")).report(),
+    };
+    match runtime.block_on(execute(invocation)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error.report(),
+    }
+}
+
+async fn execute(invocation: Invocation) -> Result<(), CommandError> {
+    let Invocation { command, settings } = invocation;
+    match command {
+        Command::Serve { .. } => serve::serve(&settings).await,
+        Command::Demo { .. } => demo::demo(&settings).await,
+        Command::Project(command) => commands::project::run(command, &settings).await,
+        Command::Import { path, .. } => commands::import::run(&path, &settings).await,
+        Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
+    }
+}

@@ -1,0 +1,258 @@
+//! The registry of projects: who may write to which, with which credentials.
+//!
+//! One create-only file per project in the object store is the whole truth, so any process may create a project while
+//! servers run, without telling them. A server keeps an index in memory and lists the store again when it meets a
+//! token, secret or id that it does not know.
+//!
+//! - R1: a file under `projects/` is written once and never changed; a rotated token is a further file.
+//! - R2: ids are given in order without gaps, so whoever creates `n` has seen all names below `n`; names are unique.
+//! - R3: a project is in the index only after the engine has been told of it.
+//! - R4: a look-up that fails has seen every project created before it began.
+//! - R5: however many unknown tokens arrive, the store is listed at most once per [`LISTING_INTERVAL`].
+
+mod create;
+mod index;
+mod record;
+mod secret;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use footfall_engine::{Engine, Error, ErrorKind, ProjectConfig};
+use footfall_ingest::MergeMode;
+use footfall_model::ProjectId;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+pub use create::{CreatedProject, NewAccount, NewProject};
+pub use secret::random_hex;
+
+use index::{Entry, Index};
+use record::{AdminRecord, FileName, ProjectRecord, TokenRecord};
+
+const FOLDER: &str = "projects";
+const ADMIN_FILE: &str = "admin.json";
+/// Garbage tokens cost at most this many listings; a project created a moment ago is found within it.
+const LISTING_INTERVAL: Duration = Duration::from_millis(250);
+const READS_IN_FLIGHT: usize = 16;
+
+/// A tenant as requests see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Project {
+    pub id: ProjectId,
+    pub name: String,
+    /// 32 hex digits; public, it only allows to send events.
+    pub token: String,
+    pub timezone: chrono_tz::Tz,
+    pub merge: MergeMode,
+    pub shards: u16,
+}
+
+/// Somebody who proved to know a service account's secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceAccount {
+    pub username: String,
+    pub role: Role,
+    /// `None` is all projects: the administrator of the server.
+    scope: Option<ProjectId>,
+}
+
+/// What an account may do within its projects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Ingest,
+    Viewer,
+    Analyst,
+    Admin,
+    Gdpr,
+}
+
+pub struct Projects {
+    store: Arc<dyn ObjectStore>,
+    /// Told of every project before it can be looked up; absent in commands that only manage projects.
+    engine: Option<Arc<Engine>>,
+    index: RwLock<Arc<Index>>,
+    /// When the newest listing began. Held while listing, so that many waiters share one.
+    listed: Mutex<Option<Instant>>,
+}
+
+impl ServiceAccount {
+    pub fn may_access(&self, project: ProjectId) -> bool {
+        self.scope.is_none_or(|only| only == project)
+    }
+
+    /// The project that the account alone names.
+    pub fn only_project(&self) -> Option<ProjectId> {
+        self.scope
+    }
+}
+
+impl Role {
+    pub fn may_ingest(self) -> bool {
+        matches!(self, Self::Ingest | Self::Admin)
+    }
+
+    pub fn may_query(self) -> bool {
+        matches!(self, Self::Viewer | Self::Analyst | Self::Admin)
+    }
+}
+
+impl Projects {
+    /// Reads all projects of `store`.
+    pub async fn open(store: Arc<dyn ObjectStore>, engine: Option<Arc<Engine>>) -> Result<Self, Error> {
+        let projects = Self { store, engine, index: RwLock::default(), listed: Mutex::new(None) };
+        projects.refresh().await?;
+        Ok(projects)
+    }
+
+    /// All projects by id, those included that other processes created until now.
+    pub async fn list(&self) -> Result<Vec<Arc<Project>>, Error> {
+        self.refresh().await?;
+        Ok(self.index().projects().cloned().collect())
+    }
+
+    pub async fn by_id(&self, id: ProjectId) -> Result<Option<Arc<Project>>, Error> {
+        self.look_up(|index| index.by_id(id).map(|e| e.project.clone())).await
+    }
+
+    /// By name, or by id written as a number; names are never numbers.
+    pub async fn by_name_or_id(&self, name: &str) -> Result<Option<Arc<Project>>, Error> {
+        match name.parse() {
+            Ok(id) => self.by_id(ProjectId(id)).await,
+            Err(_) => self.look_up(|index| index.by_name(name).map(|e| e.project.clone())).await,
+        }
+    }
+
+    /// The project whose token this is.
+    pub async fn by_token(&self, token: &str) -> Result<Option<Arc<Project>>, Error> {
+        if !secret::is_hex_32(token) {
+            return Ok(None);
+        }
+        self.look_up(|index| index.by_token(token).map(|e| e.project.clone())).await
+    }
+
+    /// The project whose API secret this is.
+    pub async fn by_api_secret(&self, secret: &str) -> Result<Option<Arc<Project>>, Error> {
+        if !secret::is_hex_32(secret) {
+            return Ok(None);
+        }
+        self.look_up(|index| index.by_api_secret(secret).map(|e| e.project.clone())).await
+    }
+
+    /// The account, provided that the secret is right.
+    pub async fn by_service_account(&self, username: &str, secret: &str) -> Result<Option<ServiceAccount>, Error> {
+        let known = self.look_up(|index| index.account(username)).await?;
+        Ok(known.filter(|(_, stored)| stored.matches(secret)).map(|(account, _)| account))
+    }
+
+    /// Lists the store now, whatever the rate: for administrators and the periodic check.
+    pub async fn refresh(&self) -> Result<(), Error> {
+        let mut listed = self.listed.lock().await;
+        *listed = Some(Instant::now());
+        self.read_new_files().await
+    }
+
+    fn index(&self) -> Arc<Index> {
+        self.index.read().clone()
+    }
+
+    async fn look_up<T>(&self, find: impl Fn(&Index) -> Option<T>) -> Result<Option<T>, Error> {
+        if let Some(found) = find(&self.index()) {
+            return Ok(Some(found));
+        }
+        let asked = Instant::now();
+        let mut listed = self.listed.lock().await;
+        // A listing that began after the question was asked answers it (R4), ours or another waiter's.
+        if listed.is_none_or(|began| began < asked) {
+            if let Some(began) = *listed {
+                tokio::time::sleep_until(began + LISTING_INTERVAL).await;
+            }
+            *listed = Some(Instant::now());
+            self.read_new_files().await?;
+        }
+        drop(listed);
+        Ok(find(&self.index()))
+    }
+
+    /// Reads the files that the index does not hold yet and publishes a new index. Callers hold `listed`.
+    async fn read_new_files(&self) -> Result<(), Error> {
+        let old = self.index();
+        let folder = Path::from(FOLDER);
+        let listing: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(unavailable)?;
+        let new: HashSet<FileName> = listing
+            .iter()
+            .filter_map(|meta| FileName::parse(meta.location.filename()?))
+            .filter(|name| !old.holds(name))
+            .collect();
+        let admin_missing = !old.has_admin();
+        if new.is_empty() && !admin_missing {
+            return Ok(());
+        }
+        let mut index = Index::clone(&old);
+        if admin_missing && let Some(bytes) = self.read_if_exists(&Path::from(ADMIN_FILE)).await? {
+            index.set_admin(parse::<AdminRecord>(ADMIN_FILE, &bytes)?);
+        }
+        let reads = new.into_iter().map(|name| async move {
+            let path = folder_path(&name.to_string());
+            Ok::<_, Error>((name, self.read_if_exists(&path).await?))
+        });
+        let mut files: Vec<_> = stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).try_collect().await?;
+        // Projects before their rotated tokens, older tokens before newer ones.
+        files.sort_by_key(|(name, _)| *name);
+        for (name, bytes) in files {
+            let Some(bytes) = bytes else { continue };
+            match name {
+                FileName::Project(id) => {
+                    let entry = Entry::new(id, parse::<ProjectRecord>(&name.to_string(), &bytes)?)?;
+                    self.attach(&entry.project).await?;
+                    index.insert(entry);
+                }
+                FileName::Token(id, number) => {
+                    index.set_token(id, number, parse::<TokenRecord>(&name.to_string(), &bytes)?.token);
+                }
+            }
+        }
+        *self.index.write() = Arc::new(index);
+        Ok(())
+    }
+
+    async fn attach(&self, project: &Project) -> Result<(), Error> {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        let config = ProjectConfig { id: project.id, timezone: project.timezone, shards: project.shards };
+        engine.attach(config).await
+    }
+
+    async fn read_if_exists(&self, path: &Path) -> Result<Option<bytes::Bytes>, Error> {
+        match self.store.get(path).await {
+            Ok(found) => Ok(Some(found.bytes().await.map_err(unavailable)?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(unavailable(e)),
+        }
+    }
+}
+
+fn folder_path(file: &str) -> Path {
+    Path::from(FOLDER).join(file)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        tracing::error!(file, error = %e, "project file is damaged");
+        Error::new(ErrorKind::Corrupt, "corrupt", format!("project file is damaged, file={file}"))
+    })
+}
+
+/// The store's own words may hold paths and keys, so they go to the log and not to the client.
+fn unavailable(error: object_store::Error) -> Error {
+    tracing::warn!(%error, "project registry is unreachable");
+    Error::new(ErrorKind::Unavailable, "unavailable", "project registry is unreachable")
+}
+
+#[cfg(test)]
+mod tests;

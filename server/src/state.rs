@@ -1,0 +1,35 @@
+//! What every handler shares. Cloned per request, so everything in it is a handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use footfall_engine::Engine;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::local::LocalToken;
+use crate::projects::Projects;
+
+#[derive(Clone)]
+pub struct AppState {
+    pub engine: Arc<Engine>,
+    pub projects: Arc<Projects>,
+    /// The bearer token that commands on this machine use; it acts as an administrator of all projects.
+    pub local_token: Arc<LocalToken>,
+    pub metrics: PrometheusHandle,
+    pub phase: Phase,
+}
+
+/// Whether the server still wants new requests. Clones share one answer.
+#[derive(Clone, Default)]
+pub struct Phase(Arc<AtomicBool>);
+
+impl Phase {
+    /// From now on `/readyz` says no, so that a balancer looks elsewhere.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,15 @@
+//! Starts the real binary, speaks to it, and gathers what did not hold.
+
+mod api;
+mod checks;
+mod clock;
+mod process;
+mod server;
+mod tools;
+
+pub use api::{Project, Reply, Table};
+pub use checks::Checks;
+pub use clock::{DAY_MS, now_ms, today_utc};
+pub use process::{CliOutput, footfall_binary};
+pub use server::{Server, ServerOptions, parquet_files};
+pub use tools::{node, python, repository_root, seed};

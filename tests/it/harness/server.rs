@@ -1,0 +1,256 @@
+//! One server process on its own data directory and port, started and stopped in every way that happens to one.
+
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+use super::api::Project;
+use super::process::{CliOutput, footfall_binary, run_cli};
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(120);
+/// Between two knocks at `/readyz`. The wait ends with the event, not with the pause.
+const KNOCK_EVERY: Duration = Duration::from_millis(5);
+
+/// How the process is started, beyond its data directory and port.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    env: Vec<(String, String)>,
+    args: Vec<String>,
+    demo: bool,
+}
+
+impl ServerOptions {
+    /// Nothing is flushed unless the server stops.
+    pub fn never_flushing() -> Self {
+        Self::default().env("FOOTFALL_FLUSH_ROWS", 100_000_000).env("FOOTFALL_FLUSH_AGE", 86_400)
+    }
+
+    /// A flush starts whenever a project has this many live rows.
+    pub fn flushing_every(rows: usize) -> Self {
+        Self::default().env("FOOTFALL_FLUSH_ROWS", rows).env("FOOTFALL_FLUSH_AGE", 86_400)
+    }
+
+    /// `footfall demo` in place of `footfall serve`.
+    pub fn demo() -> Self {
+        Self { demo: true, ..Self::default() }
+    }
+
+    pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.push((name.into(), value.to_string()));
+        self
+    }
+
+    pub fn arg(mut self, arg: impl ToString) -> Self {
+        self.args.push(arg.to_string());
+        self
+    }
+}
+
+pub struct Server {
+    home: TempDir,
+    options: ServerOptions,
+    port: u16,
+    http: reqwest::Client,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts on an empty data directory and returns once `/readyz` says yes.
+    pub async fn start(options: ServerOptions) -> Self {
+        let mut server = Self {
+            home: TempDir::with_prefix("footfall-it-").expect("a temporary directory"),
+            options,
+            port: free_port(),
+            http: http_client(),
+            child: None,
+        };
+        server.start_again().await;
+        server
+    }
+
+    /// Starts the process anew on the same directory and port.
+    pub async fn start_again(&mut self) {
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// Starts the process and does not wait for it to be ready.
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "one process at a time");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
+        let child = Command::new(footfall_binary())
+            .arg(if self.options.demo { "demo" } else { "serve" })
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["--http", &format!("127.0.0.1:{}", self.port)])
+            .args(&self.options.args)
+            .envs(self.options.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("the log file is shared"))
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        self.child = Some(child);
+    }
+
+    async fn ready(&mut self) {
+        let url = format!("{}/readyz", self.base());
+        let knocking = async {
+            loop {
+                if let Ok(reply) = self.http.get(&url).send().await
+                    && reply.status().is_success()
+                {
+                    return;
+                }
+                sleep(KNOCK_EVERY).await;
+            }
+        };
+        let ended: Option<ExitStatus> = tokio::select! {
+            ready = timeout(READY_WITHIN, knocking) => match ready {
+                Ok(()) => return,
+                Err(_) => None,
+            },
+            status = self.child.as_mut().expect("started").wait() => status.ok(),
+        };
+        panic!("the server is not ready (ended: {ended:?}); its log ends:\n{}", self.log_tail());
+    }
+
+    /// SIGKILL: no farewell of any kind.
+    pub async fn kill(&mut self) {
+        let mut child = self.child.take().expect("a running server");
+        child.start_kill().expect("the process can be killed");
+        child.wait().await.expect("the process is reaped");
+    }
+
+    /// SIGTERM, and the end that it promises: everything flushed, exit code 0.
+    pub async fn stop(&mut self) {
+        let mut child = self.child.take().expect("a running server");
+        let pid = child.id().expect("a running process has an id").to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill is on the path");
+        assert!(told.success(), "SIGTERM was not delivered");
+        let ended = timeout(STOPPED_WITHIN, child.wait()).await;
+        let code = ended.ok().and_then(Result::ok).and_then(|status| status.code());
+        assert_eq!(code, Some(0), "a clean stop ends with 0; the log ends:\n{}", self.log_tail());
+        self.assert_no_panic();
+    }
+
+    /// A clean stop, so that all rows are in segments, and a start on them.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.start_again().await;
+    }
+
+    pub async fn cli(&self, args: &[&str]) -> CliOutput {
+        run_cli(&self.data_dir(), &self.options.env, args).await
+    }
+
+    pub async fn create_project(&self, name: &str) -> Project {
+        self.create_project_in(name, "UTC").await
+    }
+
+    pub async fn create_project_in(&self, name: &str, timezone: &str) -> Project {
+        let output = self.cli(&["project", "create", name, "--timezone", timezone, "--json"]).await.succeeded();
+        Project::from_created(&output.json(), self.base(), self.http.clone())
+    }
+
+    /// A request to this server that belongs to no project.
+    pub fn request(&self, method: reqwest::Method, path_and_query: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path_and_query}", self.base()))
+    }
+
+    pub fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// A scratch place of this test that the server knows nothing of.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    pub fn assert_no_panic(&self) {
+        let log = self.log();
+        assert!(!log.contains("panicked at"), "the process panicked; the log ends:\n{}", self.log_tail());
+    }
+
+    fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines = log.lines().collect::<Vec<_>>();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- server log of the failed test, last lines ---\n{}", self.log_tail());
+            if std::env::var_os("FOOTFALL_KEEP").is_some() {
+                self.home.disable_cleanup(true);
+                eprintln!("--- kept: {}", self.home.path().display());
+            }
+        } else {
+            self.assert_no_panic();
+        }
+    }
+}
+
+/// Every Parquet file below a folder, checkpoints of the table's log apart.
+pub fn parquet_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+            if path.is_dir() && !path.ends_with("_delta_log") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// A free port below the range that the kernel hands to outgoing connections: it stays ours while a server is down.
+fn free_port() -> u16 {
+    loop {
+        let port = rand::random_range(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Follows no redirect and unpacks nothing, so that a test sees what was sent.
+fn http_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .no_gzip()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(120))
+        .build()
+        .expect("a client without TLS needs nothing")
+}

@@ -1,0 +1,29 @@
+//! Footfall as its users meet it: the real binary, over loopback and from the command line.
+//!
+//! Nothing here links the engine. `harness` starts and stops servers, `oracle` computes every answer naively from the
+//! raw events that were sent, `generate` makes them from a printed seed. `README.md` beside this folder tells how to
+//! run one check, and which environment variables make the long forms.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected should stop there")]
+
+mod generate;
+mod harness;
+mod oracle;
+
+mod clients;
+mod constancy;
+mod delta;
+mod demo;
+mod duplicates;
+mod explain;
+mod export;
+mod expressions;
+mod fuzz;
+mod import_wire;
+mod isolation;
+mod kill;
+mod layers;
+mod make_mp_data;
+mod segmentation;
+mod sql;
+mod track_wire;
+mod visibility;
