@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
 use clap::Args;
 use flate2::read::MultiGzDecoder;
 use reqwest::{StatusCode, header};
@@ -152,13 +153,13 @@ async fn connection(
 /// Sends until acknowledged; returns how often it had to send again.
 async fn send(client: &reqwest::Client, options: &LoadOptions, body: Vec<u8>, events: u64) -> anyhow::Result<u64> {
     let url = format!("{}/import?strict=1&project_id={}", options.url, options.project_id);
-    let body = reqwest::Body::from(body);
+    let body = Bytes::from(body);
     for retries in 0..1_000 {
         let request = client
             .post(&url)
             .basic_auth(&options.user, Some(&options.secret))
             .header(header::CONTENT_TYPE, "application/json")
-            .body(body.try_clone().context("a body in memory can be sent again")?);
+            .body(body.clone());
         let response = request.send().await?;
         let status = response.status();
         if status == StatusCode::TOO_MANY_REQUESTS {

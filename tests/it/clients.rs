@@ -31,7 +31,8 @@ async fn python_package_tracks_batches_and_imports() {
     let mut server = Server::start(ServerOptions::never_flushing()).await;
     let p = server.create_project("python").await;
     let id = p.id.to_string();
-    let args = [&server.base(), &p.token, &p.username, &p.secret, &id, &p.api_secret].map(String::as_str);
+    let base = server.base();
+    let args = [&base, &p.token, &p.username, &p.secret, &id, &p.api_secret].map(String::as_str);
     let Some(printed) = python("client_mixpanel.py", &args).await else { return };
     assert_eq!(printed.trim(), "ok");
     for state in ["live", "flushed"] {

@@ -42,7 +42,8 @@ fn fixed(round: usize) -> Vec<Value> {
 fn noise(batch: usize) -> Vec<Value> {
     let event = |n: usize| {
         let time = FIRST_MS + ((batch * 1_000 + n) as i64 * 104_729) % (8 * DAY_MS);
-        let event = RawEvent::new(&format!("Noise {}", n % 5), &format!("u{}", n % 131), time, &format!("z-{batch}-{n}"));
+        let event =
+            RawEvent::new(&format!("Noise {}", n % 5), &format!("u{}", n % 131), time, &format!("z-{batch}-{n}"));
         event.with("n", n).with("plan", "noise").to_json()
     };
     (0..1_000).map(event).collect()
@@ -59,7 +60,8 @@ async fn answers_do_not_change_while_flushes_run_and_other_events_arrive() {
         let files_before = parquet_files(&server.data_dir()).len();
         let want = answers(&project).await;
         let total = (round + 1) * FIXED_PER_ROUND;
-        let counted = want[0].as_array().expect("rows").iter().map(|row| row[1].as_u64().expect("a count")).sum::<u64>();
+        let counted =
+            want[0].as_array().expect("rows").iter().map(|row| row[1].as_u64().expect("a count")).sum::<u64>();
         assert_eq!(counted, total as u64, "all fixed events are seen before the noise starts");
         let done = AtomicBool::new(false);
         let ask = async {

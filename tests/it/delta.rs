@@ -8,7 +8,8 @@ use crate::oracle::RawEvent;
 
 /// What Footfall answers, in the form that `tests/py/delta_counts.py` prints.
 async fn counts(project: &Project) -> Value {
-    let table = project.sql("SELECT event, count(*), count(DISTINCT user_id) FROM events GROUP BY event ORDER BY event").await;
+    let table =
+        project.sql("SELECT event, count(*), count(DISTINCT user_id) FROM events GROUP BY event ORDER BY event").await;
     Value::from(table.rows.into_iter().map(Value::from).collect::<Vec<_>>())
 }
 

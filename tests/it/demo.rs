@@ -10,16 +10,17 @@ use tokio::time::{sleep, timeout};
 use crate::harness::{DAY_MS, Server, ServerOptions, now_ms};
 use crate::oracle::{Timed, funnel_loose, retention_birth};
 
-const FUNNEL: [&str; 3] = ["View Product", "Add to Cart", "Purchase"];
+const FUNNEL: [&str; 3] = ["Product Viewed", "Added to Cart", "Order Completed"];
 const BORN: &str = "Sign Up";
 const BACK: &str = "Session Start";
 const LOADED_WITHIN: Duration = Duration::from_secs(600);
-/// One of the three things to try, printed when all is loaded.
-const LAST_WORDS: &str = "footfall sql";
+/// Begins what is printed once all is loaded: the address, and three things to try.
+const WELCOME: &str = "footfall serves";
 
-async fn loaded(server: &Server) {
+/// Waits until the demo has welcomed `times` times.
+async fn welcomed(server: &Server, times: usize) {
     let told = async {
-        while !server.log().contains(LAST_WORDS) {
+        while server.log().matches(WELCOME).count() < times {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -52,9 +53,14 @@ async fn events_by_user(server: &Server, names: &[&str]) -> Vec<Vec<(String, i64
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shop_has_a_funnel_and_its_retention_falls() {
     let mut server = Server::start(ServerOptions::demo()).await;
-    loaded(&server).await;
+    welcomed(&server, 1).await;
     let log = server.log();
     assert!(log.contains(&server.base()), "the address is printed:\n{log}");
+    assert_eq!(
+        log.matches("  curl ").count() + log.matches(" sql --data-dir ").count(),
+        3,
+        "three things to try:\n{log}"
+    );
     let counts = "SELECT count(*) FROM events";
     let events = number(&server, counts).await;
     let users = number(&server, "SELECT count(DISTINCT user_id) FROM events").await;
@@ -70,7 +76,9 @@ async fn the_shop_has_a_funnel_and_its_retention_falls() {
     assert!(anonymous > 0 && anonymous < events, "people come anonymous and then sign in: {anonymous} of {events}");
 
     let rows = events_by_user(&server, &[&FUNNEL[..], &[BORN, BACK]].concat()).await;
-    let users = rows.iter().map(|events| events.iter().map(|(event, time_ms)| Timed { event, time_ms: *time_ms }).collect::<Vec<_>>());
+    let users = rows
+        .iter()
+        .map(|events| events.iter().map(|(event, time_ms)| Timed { event, time_ms: *time_ms }).collect::<Vec<_>>());
     let users = users.collect::<Vec<_>>();
     let reached = funnel_loose(users.iter().map(Vec::as_slice), &FUNNEL, 7 * DAY_MS, first..last + 1);
     let converted = reached[2] as f64 / reached[0] as f64;
@@ -88,7 +96,7 @@ async fn the_shop_has_a_funnel_and_its_retention_falls() {
 
     server.stop().await;
     server.start_again().await;
-    loaded(&server).await;
+    welcomed(&server, 2).await;
     assert_eq!(number(&server, counts).await, events, "the demo loads once");
     server.stop().await;
 }

@@ -28,7 +28,8 @@ impl Plan {
     }
 
     fn repartitions_by_user(&self) -> bool {
-        let hashes = |line: &&str| line.contains("RepartitionExec") && (line.contains("user_id") || line.contains("uid"));
+        let hashes =
+            |line: &&str| line.contains("RepartitionExec") && (line.contains("user_id") || line.contains("uid"));
         self.0.lines().find(hashes).is_some()
     }
 
@@ -56,7 +57,12 @@ impl Plan {
 async fn flushed(server: &mut Server) -> Project {
     let project = server.create_project("plans").await;
     let event = |n: i64| {
-        let event = RawEvent::new(["Paid", "Seen"][n as usize % 2], &format!("u{}", n % 200), FIRST_MS + n * DAYS * DAY_MS / 4_000, &format!("p-{n}"));
+        let event = RawEvent::new(
+            ["Paid", "Seen"][n as usize % 2],
+            &format!("u{}", n % 200),
+            FIRST_MS + n * DAYS * DAY_MS / 4_000,
+            &format!("p-{n}"),
+        );
         event.with("country", ["AT", "DE"][n as usize % 2]).with("plan", "pro").with("price", n).to_json()
     };
     project.import(&(0..4_000).map(event).collect::<Vec<_>>()).await;
@@ -90,7 +96,11 @@ async fn a_filtered_query_opens_the_files_of_its_days_and_reads_the_columns_it_n
     let project = flushed(&mut server).await;
     let plan = Plan::of(&project, NARROW).await;
     let (read, total) = plan.files();
-    assert!(read > 0 && read * 5 <= total, "2 of {DAYS} days are asked for, {read} of {total} files opened:\n{}", plan.0);
+    assert!(
+        read > 0 && read * 5 <= total,
+        "2 of {DAYS} days are asked for, {read} of {total} files opened:\n{}",
+        plan.0
+    );
     assert_eq!(plan.columns(), ["country", "event", "time"], "{}", plan.0);
     let (all, of) = Plan::of(&project, "SELECT count(price) FROM events").await.files();
     assert_eq!(all, of, "a query without a filter opens all files");

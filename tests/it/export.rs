@@ -45,7 +45,9 @@ async fn check_rows(state: &str, project: &Project, checks: &mut Checks) {
     checks.equal(
         format!("{state}: each event as sent"),
         rows.iter().map(|row| (row["event"].clone(), row["properties"]["distinct_id"].clone(), number(row))).collect(),
-        want.iter().map(|e| (json!(e.event), json!(e.distinct_id), e.properties["n"].as_i64().expect("n"))).collect::<Vec<_>>(),
+        want.iter()
+            .map(|e| (json!(e.event), json!(e.distinct_id), e.properties["n"].as_i64().expect("n")))
+            .collect::<Vec<_>>(),
     );
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     checks.equal(format!("{state}: two keys at the top"), keys(&rows[0]), vec!["event".into(), "properties".into()]);
@@ -64,7 +66,11 @@ async fn check_rows(state: &str, project: &Project, checks: &mut Checks) {
     checks.equal(format!("{state}: where"), of(&[("where", r#"properties["n"] < 10 and event["n"] != 3"#)]).await, 9);
     checks.equal(format!("{state}: Q7"), of(&[("where", r#"properties["$time"]>=datetime(1704153600)"#)]).await, 200);
     let first = project.export(FIRST, LAST, &[("limit", "5")]).await;
-    checks.equal(format!("{state}: limit keeps the first"), times(&first), vec![0, 864, 1_728, 2_592, 3_456].into_iter().map(|s| FIRST_MS / 1_000 + s).collect());
+    checks.equal(
+        format!("{state}: limit keeps the first"),
+        times(&first),
+        vec![0, 864, 1_728, 2_592, 3_456].into_iter().map(|s| FIRST_MS / 1_000 + s).collect(),
+    );
 }
 
 #[tokio::test]

@@ -17,7 +17,8 @@ use crate::harness::{Reply, Server, ServerOptions, seed};
 const ROUNDS: usize = 3_000;
 
 const FRAGMENTS: [&str; 20] = [
-    "\u{0}", "\"", "{", "}", "[", "]", "\\u", "\\ud800", "1e999", "-", "data=", "%", "%ff", "&", "null", "\n", "\u{feff}", "📈", "NaN", "+",
+    "\u{0}", "\"", "{", "}", "[", "]", "\\u", "\\ud800", "1e999", "-", "data=", "%", "%ff", "&", "null", "\n",
+    "\u{feff}", "📈", "NaN", "+",
 ];
 
 fn valid(rng: &mut ChaCha8Rng, token: &str) -> Vec<u8> {
@@ -26,7 +27,8 @@ fn valid(rng: &mut ChaCha8Rng, token: &str) -> Vec<u8> {
         let mut event = json!({"event": "F", "properties": {"token": token, "distinct_id": n, "time": 1_700_000_000,
             "$insert_id": format!("f-{n}"), "nested": {"list": [1, [2, {"deep": null}]]}}});
         if rng.random_bool(0.2) {
-            event["properties"]["time"] = [json!(-1), json!(1e300), json!("x"), json!([]), json!(null)].choose(rng).expect("one").clone();
+            event["properties"]["time"] =
+                [json!(-1), json!(1e300), json!("x"), json!([]), json!(null)].choose(rng).expect("one").clone();
         }
         events.push(event);
     }
@@ -61,13 +63,23 @@ async fn no_body_makes_the_server_panic_or_stop_answering() {
     let mut server = Server::start(ServerOptions::never_flushing()).await;
     let project = server.create_project("fuzz").await;
     let mut rng = ChaCha8Rng::seed_from_u64(seed(77));
-    let types = ["application/json", "application/x-ndjson", "application/x-www-form-urlencoded", "text/plain", "x/y; charset=utf8", ""];
+    let types = [
+        "application/json",
+        "application/x-ndjson",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "x/y; charset=utf8",
+        "",
+    ];
     for round in 0..ROUNDS {
         let mut body = valid(&mut rng, &project.token);
         mutate(&mut rng, &mut body);
         let mut body = encode(&mut rng, body);
-        let path = ["/track", "/track/?verbose=1", "/import?strict=1", "/import?strict=0&verbose=1"].choose(&mut rng).expect("one");
-        let mut request = project.request(Method::POST, path).header("content-type", *types.choose(&mut rng).expect("one"));
+        let path = ["/track", "/track/?verbose=1", "/import?strict=1", "/import?strict=0&verbose=1"]
+            .choose(&mut rng)
+            .expect("one");
+        let mut request =
+            project.request(Method::POST, path).header("content-type", *types.choose(&mut rng).expect("one"));
         if rng.random_bool(0.2) {
             request = request.header("content-encoding", "gzip");
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -78,7 +90,12 @@ async fn no_body_makes_the_server_panic_or_stop_answering() {
         let sent = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
         let reply = Reply::of(request.body(body)).await;
         let documented = if path.starts_with("/track") { [200, 413, 413] } else { [200, 400, 413] };
-        assert!(documented.contains(&reply.status), "round {round}, {path}: {} {} to {sent:?}", reply.status, reply.text());
+        assert!(
+            documented.contains(&reply.status),
+            "round {round}, {path}: {} {} to {sent:?}",
+            reply.status,
+            reply.text()
+        );
     }
     server.assert_no_panic();
     let event = json!({"event": "After", "properties": {"distinct_id": "u"}});

@@ -20,7 +20,8 @@ pub fn last_day() -> NaiveDate {
 }
 
 /// Instants around which many events fall: midnights, and the clock changes of New York.
-const CROWDED_MS: [i64; 5] = [1_710_054_000_000, 1_730_613_600_000, 1_709_251_200_000, 1_730_617_200_000, 1_719_792_000_000];
+const CROWDED_MS: [i64; 5] =
+    [1_710_054_000_000, 1_730_613_600_000, 1_709_251_200_000, 1_730_617_200_000, 1_719_792_000_000];
 
 pub fn random_events(seed: u64, count: usize) -> Vec<RawEvent> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

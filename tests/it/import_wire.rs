@@ -48,7 +48,11 @@ async fn i19_to_i21_strict_import_reports_each_record() {
     let bad = send(json!([with(order("b-1"), "time", json!("x")), order("b-2")])).await;
     let body = bad.json();
     checks.equal("I20: status", bad.status, 400);
-    checks.equal("I20: code, status", (body["code"].clone(), body["status"].clone()), (json!(400), json!("Bad Request")));
+    checks.equal(
+        "I20: code, status",
+        (body["code"].clone(), body["status"].clone()),
+        (json!(400), json!("Bad Request")),
+    );
     checks.equal("I20: error", body["error"].clone(), json!("some data points in the request failed validation"));
     checks.equal("I20: the good one counts", body["num_records_imported"].clone(), json!(1));
     let failed = &body["failed_records"];
@@ -57,14 +61,23 @@ async fn i19_to_i21_strict_import_reports_each_record() {
     checks.equal("I20: its field", failed[0]["field"].clone(), json!("properties.time"));
     let message = "'properties.time' is invalid: must be specified as seconds since epoch";
     checks.equal("I20: its message", failed[0]["message"].clone(), json!(message));
-    checks.equal("I20: both keys", (failed[0]["insert_id"].clone(), failed[0]["$insert_id"].clone()), (json!("b-1"), json!("b-1")));
+    checks.equal(
+        "I20: both keys",
+        (failed[0]["insert_id"].clone(), failed[0]["$insert_id"].clone()),
+        (json!("b-1"), json!("b-1")),
+    );
 
     let deny = "'properties.distinct_id' is invalid: value is not allowed";
     let characters = "'$insert_id' is invalid: must only contain alphanumeric or hyphen '-' characters";
     let range = "'properties.time' is invalid: must be between 1971-01-01 and one hour from now";
     for (id, event, field, message) in [
         ("I21", order("a_b"), "$insert_id", characters),
-        ("no $insert_id", without(order("x"), "$insert_id"), "$insert_id", "'$insert_id' is invalid: must not be missing or blank"),
+        (
+            "no $insert_id",
+            without(order("x"), "$insert_id"),
+            "$insert_id",
+            "'$insert_id' is invalid: must not be missing or blank",
+        ),
         ("37 bytes", order(&"x".repeat(37)), "$insert_id", "'$insert_id' is invalid: must not exceed 36 bytes"),
         ("no name", without_name(order("c-1")), "event", "'event' must not be missing or blank"),
         ("no time", without(order("c-2"), "time"), "properties.time", message),
@@ -108,7 +121,11 @@ async fn i22_to_i26_every_credential_that_clients_send_is_taken() {
         let name = id.replace(' ', "-");
         let request = authorized(&project, query, &authorization).json(&json!([order(&name)]));
         let reply = Reply::of(request).await;
-        checks.equal(format!("{id}: reply"), (reply.status, reply.json()["num_records_imported"].clone()), (200, json!(1)));
+        checks.equal(
+            format!("{id}: reply"),
+            (reply.status, reply.json()["num_records_imported"].clone()),
+            (200, json!(1)),
+        );
     }
     let wrong = STANDARD.encode(format!("{}:wrong", project.username));
     let reply = Reply::of(authorized(&project, &named, &format!("Basic {wrong}")).json(&json!([order("w")]))).await;
@@ -157,7 +174,11 @@ async fn i27_to_i29_lines_limits_and_missing_ids() {
     let reply = Reply::of(project.import_request(&[json!({"event": "Probe", "properties": properties})])).await;
     checks.equal("I29", (reply.status, reply.json()["num_records_imported"].clone()), (200, json!(1)));
     let probe = stored(&project, "Probe").await;
-    checks.equal("I29: the user is named", probe.first().map(|row| row["properties"]["distinct_id"].clone()), Some(json!("U")));
+    checks.equal(
+        "I29: the user is named",
+        probe.first().map(|row| row["properties"]["distinct_id"].clone()),
+        Some(json!("U")),
+    );
     checks.equal("I28: nothing of it is stored", stored(&project, "Order").await.len(), 2);
     checks.finish();
 }
@@ -175,11 +196,13 @@ async fn i31_i33_and_i34_times_ids_and_ignored_events() {
     checks.equal("I31: integers, all one second", seconds, vec!["1700000000".to_owned(); 3]);
     let rows = project.export(DAY, DAY, &[("time_in_ms", "true")]).await;
     let millis = rows.iter().map(|row| row["properties"]["time"].to_string()).collect::<Vec<_>>();
-    checks.equal("I31: milliseconds are kept, in order", millis, ["1700000000000", "1700000000000", "1700000000500"].map(str::to_owned).to_vec());
+    checks.equal(
+        "I31: milliseconds are kept, in order",
+        millis,
+        ["1700000000000", "1700000000000", "1700000000500"].map(str::to_owned).to_vec(),
+    );
 
-    let named = |name: &str, distinct_id: Value| {
-        json!({"event": name, "properties": {"token": project.token, "distinct_id": distinct_id, "time": now_ms() / 1000}})
-    };
+    let named = |name: &str, distinct_id: Value| json!({"event": name, "properties": {"token": project.token, "distinct_id": distinct_id, "time": now_ms() / 1000}});
     let ignored = with(named("Ignored", json!("u")), "$ignore", json!(true));
     for event in [named("Seventeen", json!(17)), named("True", json!(true)), ignored] {
         let reply = project.track(std::slice::from_ref(&event)).await;

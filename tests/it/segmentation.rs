@@ -67,7 +67,9 @@ fn filters() -> Vec<Filter> {
             Some(Value::String(text)) => text.parse::<f64>().is_ok_and(|n| n <= 1.0),
             _ => number_of(e, "amount").is_some_and(|n| n <= 1.0),
         }),
-        filter(r#"properties["amount"] * 2 + 1 >= 21"#, |e| number_of(e, "amount").is_some_and(|n| n * 2.0 + 1.0 >= 21.0)),
+        filter(r#"properties["amount"] * 2 + 1 >= 21"#, |e| {
+            number_of(e, "amount").is_some_and(|n| n * 2.0 + 1.0 >= 21.0)
+        }),
         filter(r#""red" in properties["tags"]"#, |e| has_tag(e, &json!("red")) == Some(true)),
         filter(r#"not "red" in properties["tags"]"#, |e| has_tag(e, &json!("red")) != Some(true)),
         filter(r#"properties["country"] in ["DE", "Österreich", 4]"#, |e| {
@@ -228,7 +230,8 @@ async fn every_route_and_method_answers_alike() {
     let project = server.create_project("routes").await;
     let noon = 1_704_196_800_000;
     project.import(&[RawEvent::new("A", "u", noon, "i1").with("plan", "pro").to_json()]).await;
-    let query = [("event", "A"), ("from_date", "2024-01-01"), ("to_date", "2024-01-03"), ("on", r#"properties["plan"]"#)];
+    let query =
+        [("event", "A"), ("from_date", "2024-01-01"), ("to_date", "2024-01-03"), ("on", r#"properties["plan"]"#)];
     let reference = project.segmentation(&query).await;
     let values = json!({"pro": {"2024-01-01": 0, "2024-01-02": 1, "2024-01-03": 0}});
     assert_eq!(reference["data"]["values"], values, "three dates, zeros included, counts are integers");
@@ -247,7 +250,8 @@ async fn every_route_and_method_answers_alike() {
 }
 
 fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
-    let encode = |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let encode =
+        |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
     pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
 }
 
@@ -280,9 +284,8 @@ async fn wrong_questions_are_told_what_is_wrong() {
         let echoed = reply.json()["request"].as_str().is_some_and(|text| text.starts_with("/api/query/segmentation?"));
         checks.holds(format!("{name}={value}: request key"), echoed, reply.text());
     }
-    let anonymous = crate::harness::Reply::of(
-        project.anonymous(reqwest::Method::GET, "/api/query/segmentation").query(&good),
-    );
+    let anonymous =
+        crate::harness::Reply::of(project.anonymous(reqwest::Method::GET, "/api/query/segmentation").query(&good));
     let anonymous = anonymous.await;
     checks.equal("no credentials: status", anonymous.status, 401);
     checks.equal("no credentials: error", anonymous.json()["error"].clone(), json!("Unable to authenticate request"));

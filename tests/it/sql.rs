@@ -26,7 +26,8 @@ async fn accepting(project: &Project, query: &str, accept: &str) -> Reply {
     Reply::of(project.sql_request(query, &[]).header("accept", accept)).await
 }
 
-const ROWS: &str = "SELECT insert_id, plan, seats, flag, tags, CAST(time AS BIGINT) AS at FROM events ORDER BY insert_id";
+const ROWS: &str =
+    "SELECT insert_id, plan, seats, flag, tags, CAST(time AS BIGINT) AS at FROM events ORDER BY insert_id";
 
 #[tokio::test]
 async fn answers_come_as_json_csv_lines_and_arrow() {
@@ -38,14 +39,22 @@ async fn answers_come_as_json_csv_lines_and_arrow() {
         checks.equal("column names", table.columns.join(" "), "insert_id plan seats flag tags at".into());
         let rows = vec![
             vec![json!("s-0"), json!("pro"), json!(3), json!(null), json!(["a", "b"]), json!(NOON)],
-            vec![json!("s-1"), json!("com,ma \"quoted\"\nline"), json!(null), json!(true), json!(null), json!(NOON + 1)],
+            vec![
+                json!("s-1"),
+                json!("com,ma \"quoted\"\nline"),
+                json!(null),
+                json!(true),
+                json!(null),
+                json!(NOON + 1),
+            ],
             vec![json!("s-2"), json!(null), json!(null), json!(null), json!(null), json!(NOON + 2)],
         ];
         checks.equal(format!("{state}: JSON rows"), table.rows, rows.clone());
 
         let lines = accepting(&project, ROWS, "application/x-ndjson").await.ok();
         checks.holds("NDJSON type", lines.header("content-type").starts_with("application/x-ndjson"), "another");
-        let parsed = lines.text().lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>();
+        let parsed =
+            lines.text().lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")).collect::<Vec<_>>();
         let seats = parsed.iter().map(|row| row.get("seats").cloned().unwrap_or_default()).collect::<Vec<_>>();
         checks.equal(format!("{state}: NDJSON"), seats, vec![json!(3), json!(null), json!(null)]);
 
@@ -82,9 +91,8 @@ async fn empty_answers_keep_their_columns() {
 async fn parameters_are_values_and_never_text_of_the_query() {
     let server = Server::start(ServerOptions::never_flushing()).await;
     let project = filled(&server).await;
-    let run = async |query: &str, params: &[Value]| {
-        Table::of(&Reply::of(project.sql_request(query, params)).await.ok())
-    };
+    let run =
+        async |query: &str, params: &[Value]| Table::of(&Reply::of(project.sql_request(query, params)).await.ok());
     let by_price = "SELECT insert_id FROM events WHERE price > $1 AND event = $2 ORDER BY 1";
     assert_eq!(run(by_price, &[json!(9.7), json!("Paid")]).await, [[json!("s-1")]]);
     let evil = json!("' OR 1 = 1 --");
@@ -106,7 +114,8 @@ async fn a_property_of_two_types_and_a_shadowed_name_stay_reachable() {
     let mut server = Server::start(ServerOptions::never_flushing()).await;
     let project = filled(&server).await;
     for state in ["live", "flushed"] {
-        let table = project.sql("SELECT user_id, \"properties.user_id\", \"Order ID\" FROM events ORDER BY insert_id").await;
+        let table =
+            project.sql("SELECT user_id, \"properties.user_id\", \"Order ID\" FROM events ORDER BY insert_id").await;
         let want = [
             vec![json!("u0"), json!(null), json!(null)],
             vec![json!("u1"), json!(null), json!(null)],
@@ -114,7 +123,11 @@ async fn a_property_of_two_types_and_a_shadowed_name_stay_reachable() {
         ];
         assert_eq!(table.rows, want, "{state}: built-in columns win, the property is quoted");
         let sum = project.sql("SELECT sum(price), count(price) FROM events").await;
-        assert_eq!(sum.rows[0][0].as_f64(), Some(19.5), "{state}: the numbers of a name that also carries text: {sum:?}");
+        assert_eq!(
+            sum.rows[0][0].as_f64(),
+            Some(19.5),
+            "{state}: the numbers of a name that also carries text: {sum:?}"
+        );
         server.restart().await;
     }
 }
@@ -212,6 +225,7 @@ async fn the_command_line_prints_the_same_answer_with_and_without_a_server() {
     assert!(json.to_string().contains("s-1"), "{json}");
     let refused = server.cli(&["sql", "--project", project.name.as_str(), "DROP TABLE events"]).await;
     assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{refused:?}");
+    assert!(refused.stderr.contains("DROP") || refused.stderr.contains("read"), "it says why: {refused:?}");
     let usage = server.cli(&["sql", "--no-such-flag"]).await;
     assert_eq!(usage.code, Some(2), "{usage:?}");
 }

@@ -36,7 +36,8 @@ impl Wire {
         self.checks.equal(format!("{id}: status"), reply.status, 200);
         self.checks.equal(format!("{id}: integer status"), reply.json()["status"].clone(), json!(status));
         let error = &reply.json()["error"];
-        let error_fits = if status == 1 { error.is_null() } else { error.as_str().is_some_and(|text| !text.is_empty()) };
+        let error_fits =
+            if status == 1 { error.is_null() } else { error.as_str().is_some_and(|text| !text.is_empty()) };
         self.checks.holds(format!("{id}: error"), error_fits, reply.text());
         reply
     }
@@ -82,7 +83,7 @@ async fn i1_to_i8_every_wire_form_is_read() {
     wire.answers("I1", track(format!("?data={g1}")), "1").await;
     let slash = track(format!("/?data={g1}&verbose=1"));
     let reply = wire.answers_verbose("I2", slash, 1).await;
-    wire.checks.holds("I2: JSON", reply.header("content-type").starts_with("application/json"), &reply.text());
+    wire.checks.holds("I2: JSON", reply.header("content-type").starts_with("application/json"), reply.text());
 
     let raw = STANDARD.encode(&g2);
     wire.checks.holds("I3: the payload holds a raw +", raw.contains('+'), &raw);
@@ -100,9 +101,8 @@ async fn i1_to_i8_every_wire_form_is_read() {
 
     let json = "application/json; charset=utf8";
     wire.answers("I7 object", post(&project, json, g2.clone()), "1").await;
-    let many = (0..2_000).map(|n| {
-        json!({"event": "Many", "properties": {"token": project.token, "distinct_id": format!("m{n}")}})
-    });
+    let many = (0..2_000)
+        .map(|n| json!({"event": "Many", "properties": {"token": project.token, "distinct_id": format!("m{n}")}}));
     let many = Value::Array(many.collect()).to_string();
     wire.answers("I7 2000", post(&project, json, many.clone()), "1").await;
     let zipped = |content_type: &str, body: &str| {

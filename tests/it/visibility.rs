@@ -10,7 +10,8 @@ const EVENTS: i64 = 1_000;
 async fn each_of_1000_events_is_seen_by_the_next_query_before_any_parquet_file_exists() {
     let mut server = Server::start(ServerOptions::never_flushing()).await;
     let project = server.create_project("visible").await;
-    let (from, to) = ((today_utc() - chrono::Days::new(1)).to_string(), (today_utc() + chrono::Days::new(1)).to_string());
+    let (from, to) =
+        ((today_utc() - chrono::Days::new(1)).to_string(), (today_utc() + chrono::Days::new(1)).to_string());
     for n in 1..=EVENTS {
         let event = json!({"event": "Seen", "properties":
             {"distinct_id": format!("u{}", n % 7), "$insert_id": format!("n-{n}"), "time": now_ms(), "n": n}});
@@ -18,8 +19,10 @@ async fn each_of_1000_events_is_seen_by_the_next_query_before_any_parquet_file_e
         assert_eq!((reply.status, reply.text().as_str()), (200, "1"));
         let asked = format!("{EVENTS}");
         let only_this = format!(r#"properties["n"] == {n}"#);
-        let query = [("event", "Seen"), ("from_date", &from), ("to_date", &to), ("limit", &asked), ("where", &only_this)];
-        let sql = format!("SELECT count(*), count(DISTINCT insert_id), sum(CASE WHEN n = {n} THEN 1 ELSE 0 END) FROM events");
+        let query =
+            [("event", "Seen"), ("from_date", &from), ("to_date", &to), ("limit", &asked), ("where", &only_this)];
+        let sql =
+            format!("SELECT count(*), count(DISTINCT insert_id), sum(CASE WHEN n = {n} THEN 1 ELSE 0 END) FROM events");
         let (table, report) = tokio::join!(project.sql(&sql), project.segmentation(&query));
         assert_eq!(table.rows, [[json!(n), json!(n), json!(1)]], "SQL after event {n}");
         let buckets = report["data"]["values"]["Seen"].as_object().expect("one segment");

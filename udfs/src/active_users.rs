@@ -168,7 +168,6 @@ impl GroupsAccumulator for UserSets {
         &mut self,
         values: &[ArrayRef],
         group_indices: &[usize],
-        _: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
@@ -187,10 +186,6 @@ impl GroupsAccumulator for UserSets {
         let mut each = Self::default();
         each.update_batch(values, &(0..rows).collect::<Vec<_>>(), opt_filter, rows)?;
         each.state(EmitTo::All)
-    }
-
-    fn supports_convert_to_state(&self) -> bool {
-        true
     }
 
     fn size(&self) -> usize {
@@ -223,7 +218,7 @@ impl Accumulator for OneGroup {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let rows = states.first().map_or(0, |v| v.len());
-        GroupsAccumulator::merge_batch(&mut self.0, states, &vec![0; rows], None, 1)
+        GroupsAccumulator::merge_batch(&mut self.0, states, &vec![0; rows], 1)
     }
 }
 
@@ -272,7 +267,7 @@ mod tests {
                     partial.update_batch(&[uids(&values)], &groups, None, 5).unwrap();
                 }
                 let state = partial.state(EmitTo::All).unwrap();
-                total.merge_batch(&state, &[0, 1, 2, 3, 4], None, 5).unwrap();
+                total.merge_batch(&state, &[0, 1, 2, 3, 4], 5).unwrap();
             }
             let counts = total.evaluate(EmitTo::All).unwrap();
             assert_eq!(counts.as_primitive::<Int64Type>().values().as_ref(), expected.as_slice(), "parts={parts}");

@@ -1,6 +1,7 @@
 //! The tree walk: gives each node its operands' values and calls the pure function of the operator or function.
 //!
-//! Recursion follows the nesting of calls, which the parser bounds; operators, however many, are applied in a loop.
+//! Recursion follows the nesting of branches and binders, which the parser bounds; operators and other calls, however
+//! many, are applied in a loop.
 
 mod bindings;
 mod budget;
@@ -8,10 +9,13 @@ mod calls;
 #[cfg(test)]
 mod tests;
 
-use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Index, UnaryOp};
+use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Function, Index, UnaryOp};
 
 pub use self::budget::BUDGET;
-use self::{bindings::Bindings, budget::Budget};
+use self::{
+    bindings::Bindings,
+    budget::{Budget, exhausted},
+};
 use crate::{
     Case, Clock, EvalValue, Operand, Record, TypeError,
     operators::{arithmetic, compare, equal, is_in, literal_zone, negate, not},
@@ -46,30 +50,36 @@ impl<'e> Evaluator<'e> {
         Self { record, clock, case, bindings: Bindings::default(), budget: Budget::default() }
     }
 
-    /// The value of an expression: walks its operators in a loop, so that only brackets take stack.
+    /// The value of an expression. Strict nodes, whose operands are all evaluated first, are walked in a loop; only
+    /// branches and binders take stack.
     fn eval(&mut self, expr: &'e Expr) -> Result<EvalValue, TypeError> {
-        if !is_operator(expr) {
-            return self.operand(expr);
+        if !is_strict(expr) {
+            return self.leaf_or_binder(expr);
         }
         let mut steps = vec![Step::Visit(expr)];
         let mut values = Vec::new();
         while let Some(step) = steps.pop() {
-            match step {
-                Step::Visit(node) if is_operator(node) => {
-                    steps.push(Step::Apply(node));
-                    steps.extend(node.children().into_iter().rev().map(Step::Visit));
+            let value = match step {
+                Step::Visit(node) if is_strict(node) => {
+                    let operands = node.children();
+                    steps.push(Step::Apply(node, operands.len()));
+                    steps.extend(operands.into_iter().rev().map(Step::Visit));
+                    continue;
                 }
-                Step::Visit(node) => values.push(self.operand(node)?),
-                Step::Apply(node) => self.apply(node, &mut values)?,
-            }
+                Step::Visit(node) => self.leaf_or_binder(node)?,
+                Step::Apply(node, count) => {
+                    let operands = values.split_off(values.len().saturating_sub(count));
+                    self.apply(node, &operands)?
+                }
+            };
+            values.push(value);
         }
         Ok(values.pop().unwrap_or(EvalValue::Undefined))
     }
 
-    /// The value of anything but an operator.
-    fn operand(&mut self, expr: &'e Expr) -> Result<EvalValue, TypeError> {
+    fn leaf_or_binder(&mut self, expr: &'e Expr) -> Result<EvalValue, TypeError> {
         let value = match &expr.kind {
-            ExprKind::Call { function, args } => self.call(*function, args, expr)?,
+            ExprKind::Call { function, args } => self.branches(*function, args)?,
             ExprKind::Quantifier { quantifier, variable, list, body } => {
                 self.quantifier(*quantifier, variable, list, body)?
             }
@@ -90,21 +100,21 @@ impl<'e> Evaluator<'e> {
         }
     }
 
-    /// Replaces the operands of an operator, last on the stack of values, by its result.
-    fn apply(&mut self, node: &Expr, values: &mut Vec<EvalValue>) -> Result<(), TypeError> {
-        let mut operand = || values.pop().unwrap_or(EvalValue::Undefined);
-        let value = match &node.kind {
-            ExprKind::Unary { op: UnaryOp::Not, .. } => not(&operand()),
-            ExprKind::Unary { op: UnaryOp::Negate, .. } => negate(&operand()),
-            ExprKind::Binary { op, left, right } => {
-                let (right_value, left_value) = (operand(), operand());
-                self.binary(*op, (left, &left_value), (right, &right_value))?
+    /// A strict node on the values of its operands.
+    fn apply(&mut self, node: &Expr, operands: &[EvalValue]) -> Result<EvalValue, TypeError> {
+        let value = match (&node.kind, operands) {
+            (ExprKind::Unary { op: UnaryOp::Not, .. }, [operand]) => not(operand),
+            (ExprKind::Unary { op: UnaryOp::Negate, .. }, [operand]) => negate(operand),
+            (ExprKind::Binary { op, left, right }, [left_value, right_value]) => {
+                self.binary(*op, (left, left_value), (right, right_value))?
+            }
+            (ExprKind::Call { function, args }, values) => {
+                self.call(*function, args, values).ok_or_else(|| exhausted(node))?
             }
             _ => EvalValue::Undefined,
         };
         self.budget.spend(value.weight(), node)?;
-        values.push(value);
-        Ok(())
+        Ok(value)
     }
 
     /// Both operands are there: nothing short-circuits, so that a type error does not depend on the order (§5.5).
@@ -132,23 +142,22 @@ impl<'e> Evaluator<'e> {
             }
         })
     }
-
-    /// The value of `expr` as a condition.
-    fn condition(&mut self, expr: &'e Expr, place: &str) -> Result<bool, TypeError> {
-        let value = self.eval(expr)?;
-        value.truth().ok_or_else(|| TypeError::condition(place, &value, &expr.span))
-    }
 }
 
-/// What is left to do of an operator tree, next on top.
+/// What is left to do, next on top.
 enum Step<'e> {
     Visit(&'e Expr),
-    /// The operands have been evaluated.
-    Apply(&'e Expr),
+    /// The operands, so many, are the last values.
+    Apply(&'e Expr, usize),
 }
 
-fn is_operator(expr: &Expr) -> bool {
-    matches!(expr.kind, ExprKind::Unary { .. } | ExprKind::Binary { .. })
+/// Whether all operands of a node are evaluated, once, before the node itself.
+fn is_strict(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Unary { .. } | ExprKind::Binary { .. } => true,
+        ExprKind::Call { function, .. } => !matches!(function, Function::If | Function::Ifs),
+        _ => false,
+    }
 }
 
 fn truth(op: BinaryOp, operand: &Expr, value: &EvalValue) -> Result<bool, TypeError> {

@@ -71,9 +71,8 @@ impl EvalValue {
 
     /// How much there is of it, shared parts counted each time: what comparing or printing it costs.
     pub(crate) fn weight(&self) -> u64 {
-        const BYTES_PER_UNIT: u64 = 16;
         match self {
-            Self::Text(text) => 1 + text.len() as u64 / BYTES_PER_UNIT,
+            Self::Text(text) => text_weight(text),
             Self::List(list) => list.size.weight,
             Self::Map(map) => map.size.weight,
             _ => 1,
@@ -87,6 +86,11 @@ impl EvalValue {
             _ => Size { weight: self.weight(), depth: 0 },
         }
     }
+}
+
+fn text_weight(text: &str) -> u64 {
+    const BYTES_PER_UNIT: u64 = 16;
+    1 + text.len() as u64 / BYTES_PER_UNIT
 }
 
 /// Size of a value as if nothing in it were shared. Kept beside the value because computing it could take for ever: a
@@ -164,7 +168,10 @@ impl Map {
 impl FromIterator<(String, EvalValue)> for Map {
     fn from_iter<I: IntoIterator<Item = (String, EvalValue)>>(members: I) -> Self {
         let members: BTreeMap<String, EvalValue> = members.into_iter().collect();
-        let size = Size::around(members.values());
+        let mut size = Size::around(members.values());
+        for key in members.keys() {
+            size.weight = size.weight.saturating_add(text_weight(key));
+        }
         Self { members: Arc::new(members), size }
     }
 }

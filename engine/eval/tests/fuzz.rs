@@ -9,46 +9,46 @@ use proptest::prelude::*;
 
 /// Templates with holes: nearly everything that comes out parses and meets values of every type.
 const SHAPES: [&str; 40] = [
-    "_ or _",
-    "_ and _",
-    "not _",
-    "_ == _",
-    "_ != _",
-    "_ < _",
-    "_ >= _",
-    "_ in _",
-    "_ not in _",
-    "_ + _",
-    "_ - _",
-    "_ * _",
-    "_ / _",
-    "_ % _",
-    "-_",
-    "string(_, _)",
-    "number(_)",
-    "boolean(_)",
-    "datetime(_)",
-    "list(_)",
-    "round(_)",
-    "max(_, _)",
-    "has_prefix(_, _)",
-    "upper(_)",
-    "len(_)",
-    "left(_, _)",
-    "right(_, _)",
-    "mid(_, _, _)",
-    "split(_, _)",
-    "split(_, _, _)",
-    "regex_extract(_, '(a)|b', _)",
-    "regex_replace(_, 'a*', _)",
-    "if(_, _, _)",
-    "ifs(_, _, _, _)",
-    "sum(_)",
-    "datedif(_, _, 'MD')",
-    "week(_)",
-    "any(x, _, _)",
-    "filter(x, _, _)",
-    "map(x, _, _)",
+    "~ or ~",
+    "~ and ~",
+    "not ~",
+    "~ == ~",
+    "~ != ~",
+    "~ < ~",
+    "~ >= ~",
+    "~ in ~",
+    "~ not in ~",
+    "~ + ~",
+    "~ - ~",
+    "~ * ~",
+    "~ / ~",
+    "~ % ~",
+    "-~",
+    "string(~, ~)",
+    "number(~)",
+    "boolean(~)",
+    "datetime(~)",
+    "list(~)",
+    "round(~)",
+    "max(~, ~)",
+    "has_prefix(~, ~)",
+    "upper(~)",
+    "len(~)",
+    "left(~, ~)",
+    "right(~, ~)",
+    "mid(~, ~, ~)",
+    "split(~, ~)",
+    "split(~, ~, ~)",
+    "regex_extract(~, '(a)|b', ~)",
+    "regex_replace(~, 'a*', ~)",
+    "if(~, ~, ~)",
+    "ifs(~, ~, ~, ~)",
+    "sum(~)",
+    "datedif(~, ~, 'MD')",
+    "week(~)",
+    "any(x, ~, ~)",
+    "filter(x, ~, ~)",
+    "map(x, ~, ~)",
 ];
 const LEAVES: [&str; 24] = [
     "1",
@@ -80,11 +80,11 @@ const LEAVES: [&str; 24] = [
 /// Fills the holes of a template from the bytes, and those of what fills them.
 fn grow(bytes: &mut impl Iterator<Item = u8>, depth: usize) -> String {
     let byte = bytes.next().map_or(0, usize::from);
-    if depth == 0 || byte % 4 == 0 {
+    if depth == 0 || byte.is_multiple_of(4) {
         return LEAVES[byte / 4 % LEAVES.len()].to_owned();
     }
     let shape = SHAPES[byte % SHAPES.len()];
-    shape.chars().map(|c| if c == '_' { format!("({})", grow(bytes, depth - 1)) } else { c.to_string() }).collect()
+    shape.chars().map(|c| if c == '~' { format!("({})", grow(bytes, depth - 1)) } else { c.to_string() }).collect()
 }
 
 fn any_value() -> impl Strategy<Value = Value> {

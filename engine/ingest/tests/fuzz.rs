@@ -13,16 +13,19 @@ use proptest::prelude::*;
 const NOW: i64 = 1_785_542_400_000;
 
 fn config() -> ProptestConfig {
-    let cases = std::env::var("FOOTFALL_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000);
+    let cases = std::env::var("FOOTFALL_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(500);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Runs a text through every form and set of rules, and checks what comes out.
 fn survive(text: &[u8]) {
     let ids = IdSource::seeded(1);
-    for (form, damage) in
-        [(Form::Json, Damage::Refuse), (Form::Json, Damage::Report), (Form::Ndjson, Damage::Refuse), (Form::Ndjson, Damage::Report)]
-    {
+    for (form, damage) in [
+        (Form::Json, Damage::Refuse),
+        (Form::Json, Damage::Report),
+        (Form::Ndjson, Damage::Refuse),
+        (Form::Ndjson, Damage::Report),
+    ] {
         let items = match decode(text, form, damage) {
             Ok(items) => items,
             Err(DecodeError::Empty | DecodeError::InvalidJson | DecodeError::TooManyRecords) => continue,
@@ -119,8 +122,21 @@ fn json() -> impl Strategy<Value = String> {
 
 fn name() -> impl Strategy<Value = String> {
     let known = vec![
-        "event", "properties", "token", "time", "distinct_id", "$insert_id", "$user_id", "$device_id", "$ignore", "ip",
-        "$identified_id", "$import", "bucket", "", "p",
+        "event",
+        "properties",
+        "token",
+        "time",
+        "distinct_id",
+        "$insert_id",
+        "$user_id",
+        "$device_id",
+        "$ignore",
+        "ip",
+        "$identified_id",
+        "$import",
+        "bucket",
+        "",
+        "p",
     ];
     prop_oneof![4 => prop::sample::select(known).prop_map(str::to_owned), 1 => "[a-z]{1,300}"]
 }

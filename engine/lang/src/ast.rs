@@ -17,6 +17,7 @@ pub type Span = Range<usize>;
 /// `Expr` implements `Drop`, so its fields are borrowed or taken with `std::mem::replace`, never moved out.
 pub struct Expr {
     pub kind: ExprKind,
+    /// Parentheses around the expression included.
     pub span: Span,
 }
 

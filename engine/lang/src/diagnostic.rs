@@ -14,6 +14,9 @@ pub struct Diagnostic {
     pub suggestion: Option<String>,
 }
 
+/// The mistake that ends a parse, boxed to keep the stack frames of the recursive grammar rules small.
+pub(crate) type Stop = Box<Diagnostic>;
+
 impl Diagnostic {
     pub(crate) fn new(message: impl Into<String>, span: Span) -> Self {
         Self { message: message.into(), span, suggestion: None }

@@ -81,6 +81,9 @@ const FUNCTIONS: [(&str, Function, Arity); 35] = [
     ("week", Function::Week, exactly(1)),
 ];
 
+// `row` indexes the table by the enum.
+const _: () = assert!(FUNCTIONS.len() == Function::Week as usize + 1);
+
 impl Function {
     /// The function of this name, in any letter case. `length` is `len` by another name, but only where it is called:
     /// it stays free as the name of a variable.

@@ -9,10 +9,10 @@ mod quantifier;
 #[cfg(test)]
 mod tests;
 
-use crate::{Diagnostic, ast::Expr, parser::Parser, token::TokenKind};
+use crate::{ast::Expr, diagnostic::Stop, parser::Parser, token::TokenKind};
 
 /// One expression and nothing behind it.
-pub(crate) fn whole_text(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
+pub(crate) fn whole_text(p: &mut Parser<'_>) -> Result<Expr, Stop> {
     let tree = operators::expression(p)?;
     match p.peek().kind {
         TokenKind::End => Ok(tree),

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use crate::{
     Diagnostic,
     ast::{Expr, Span},
+    diagnostic::Stop,
     function, grammar,
     lexer::lex,
     token::{Keyword, Symbol, Token, TokenKind},
@@ -46,8 +47,8 @@ pub fn parse(text: &str) -> Parse {
             diagnostics.extend(unbound_names(parser.unbound));
             Some(tree)
         }
-        Err(diagnostic) => {
-            diagnostics.push(diagnostic);
+        Err(stop) => {
+            diagnostics.push(*stop);
             None
         }
     };
@@ -120,7 +121,7 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes the symbol and gives its end.
-    pub(crate) fn expect(&mut self, symbol: Symbol, expected: &str) -> Result<usize, Diagnostic> {
+    pub(crate) fn expect(&mut self, symbol: Symbol, expected: &str) -> Result<usize, Stop> {
         if !self.next_is(symbol) {
             return Err(self.unexpected(expected));
         }
@@ -129,7 +130,7 @@ impl<'t> Parser<'t> {
         Ok(end)
     }
 
-    pub(crate) fn expect_keyword(&mut self, keyword: Keyword, expected: &str) -> Result<(), Diagnostic> {
+    pub(crate) fn expect_keyword(&mut self, keyword: Keyword, expected: &str) -> Result<(), Stop> {
         if self.peek().kind != TokenKind::Keyword(keyword) {
             return Err(self.unexpected(expected));
         }
@@ -138,29 +139,29 @@ impl<'t> Parser<'t> {
     }
 
     /// Takes a word that may name a variable.
-    pub(crate) fn expect_variable(&mut self) -> Result<&'t str, Diagnostic> {
+    pub(crate) fn expect_variable(&mut self) -> Result<&'t str, Stop> {
         match self.peek().kind {
             TokenKind::Word(word) if !function::is_reserved(word) => {
                 self.advance();
                 Ok(word)
             }
-            TokenKind::Word(word) => Err(Diagnostic::new(
-                format!("`{word}` is reserved and cannot name a variable"),
-                self.peek().span.clone(),
-            )),
+            TokenKind::Word(word) => {
+                let message = format!("`{word}` is reserved and cannot name a variable");
+                Err(Box::new(Diagnostic::new(message, self.peek().span.clone())))
+            }
             _ => Err(self.unexpected("the name of a variable")),
         }
     }
 
     /// The diagnostic for the next token: the lexer's own if it stopped here.
-    pub(crate) fn unexpected(&mut self, expected: &str) -> Diagnostic {
+    pub(crate) fn unexpected(&self, expected: &str) -> Stop {
         let token = self.peek();
         if token.kind == TokenKind::Invalid
             && let Some(lexical) = &self.lexical
         {
-            return lexical.clone();
+            return Box::new(lexical.clone());
         }
-        Diagnostic::new(format!("expected {expected}, found {}", token.kind), token.span.clone())
+        Box::new(Diagnostic::new(format!("expected {expected}, found {}", token.kind), token.span.clone()))
     }
 
     /// Notes a mistake that leaves the shape of the text intact.
@@ -169,13 +170,31 @@ impl<'t> Parser<'t> {
     }
 
     /// Goes one level deeper, at the next token; every `enter` is followed by a `leave` unless the parse ends.
-    pub(crate) fn enter(&mut self) -> Result<(), Diagnostic> {
+    pub(crate) fn enter(&mut self) -> Result<(), Stop> {
         if self.depth == DEPTH_MAX {
             let message = format!("expression nests too deeply, depth_max={DEPTH_MAX}");
-            return Err(Diagnostic::new(message, self.peek().span.clone()));
+            return Err(Box::new(Diagnostic::new(message, self.peek().span.clone())));
         }
         self.depth += 1;
         Ok(())
+    }
+
+    /// Enters a call: takes its name, which comes next, and the parenthesis. Gives the start of the name.
+    pub(crate) fn open_call(&mut self, name: &str) -> Result<usize, Stop> {
+        let start = self.peek().span.start;
+        self.enter()?;
+        self.advance();
+        if !self.eat(Symbol::ParenOpen) {
+            return Err(self.unexpected(&format!("`(` after `{name}`")));
+        }
+        Ok(start)
+    }
+
+    /// Leaves a call or parentheses and gives the end of the closing one.
+    pub(crate) fn close(&mut self, expected: &str) -> Result<usize, Stop> {
+        let end = self.expect(Symbol::ParenClose, expected)?;
+        self.leave();
+        Ok(end)
     }
 
     pub(crate) fn leave(&mut self) {

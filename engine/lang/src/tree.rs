@@ -4,7 +4,8 @@
 //! recursed into `left` would overflow the stack. Three helpers take the place of that recursion:
 //! [`Expr::left_spine`] to fold a chain in evaluation order, [`Expr::flatten_chain`] for the operands of one operator
 //! (say, to build a balanced disjunction), [`Expr::walk`] to look at every node. Recursing into everything but `left`
-//! is safe: parsed trees nest at most [`crate::DEPTH_MAX`] deep, times the levels of binary operators.
+//! is bounded: by [`crate::DEPTH_MAX`] brackets, with up to five right operands nested within each
+//! (`1 or 1 and 1 == 1 + 1 * (`), so code that recurses must afford some 1300 frames.
 
 use std::mem;
 
@@ -82,6 +83,33 @@ impl Expr {
         }
     }
 
+    /// A copy of this node whose children are given, in the order of [`Expr::children`].
+    fn clone_node(&self, mut child: impl FnMut() -> Expr) -> Self {
+        let kind = match &self.kind {
+            leaf @ (ExprKind::Literal(_) | ExprKind::Now | ExprKind::Lookup { .. } | ExprKind::Variable { .. }) => {
+                leaf.clone()
+            }
+            ExprKind::Unary { op, .. } => ExprKind::Unary { op: *op, operand: Box::new(child()) },
+            ExprKind::Binary { op, .. } => {
+                ExprKind::Binary { op: *op, left: Box::new(child()), right: Box::new(child()) }
+            }
+            ExprKind::Call { function, args } => {
+                ExprKind::Call { function: *function, args: args.iter().map(|_| child()).collect() }
+            }
+            ExprKind::Quantifier { quantifier, variable, .. } => ExprKind::Quantifier {
+                quantifier: *quantifier,
+                variable: variable.clone(),
+                list: Box::new(child()),
+                body: Box::new(child()),
+            },
+            ExprKind::Let { bindings, .. } => ExprKind::Let {
+                bindings: bindings.iter().map(|(name, _)| (name.clone(), child())).collect(),
+                body: Box::new(child()),
+            },
+        };
+        Self { kind, span: self.span.clone() }
+    }
+
     fn leaf() -> Self {
         Self { kind: ExprKind::Literal(Literal::Undefined), span: 0..0 }
     }
@@ -138,13 +166,28 @@ impl Drop for Expr {
 
 impl Clone for Expr {
     fn clone(&self) -> Self {
-        let LeftSpine { first, steps } = self.left_spine();
-        let mut copy = Self { kind: first.kind.clone(), span: first.span.clone() };
-        for SpineStep { op, right, node, .. } in steps {
-            let kind = ExprKind::Binary { op, left: Box::new(copy), right: Box::new(right.clone()) };
-            copy = Self { kind, span: node.span.clone() };
+        enum Step<'e> {
+            Visit(&'e Expr),
+            /// The copies of the children are the last ones made.
+            Build(&'e Expr, usize),
         }
-        copy
+        let mut steps = vec![Step::Visit(self)];
+        let mut copies: Vec<Expr> = Vec::new();
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Visit(node) => {
+                    let children = node.children();
+                    steps.push(Step::Build(node, children.len()));
+                    steps.extend(children.into_iter().rev().map(Step::Visit));
+                }
+                Step::Build(node, count) => {
+                    let mut children = copies.split_off(copies.len().saturating_sub(count)).into_iter();
+                    let copy = node.clone_node(|| children.next().unwrap_or_else(Self::leaf));
+                    copies.push(copy);
+                }
+            }
+        }
+        copies.pop().unwrap_or_else(Self::leaf)
     }
 }
 

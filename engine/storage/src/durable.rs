@@ -206,7 +206,8 @@ impl ObjectStore for DurableLocal {
         let unnamed = self.prepare_target(from_path.clone(), to_path.clone()).await?;
         self.inner.rename_opts(from, to, options).await?;
         let dirs = Arc::clone(&self.dirs);
-        blocking(move || dirs.sync_names(&to_path, unnamed).and_then(|()| dirs.sync_names(&from_path, Vec::new()))).await
+        blocking(move || dirs.sync_names(&to_path, unnamed).and_then(|()| dirs.sync_names(&from_path, Vec::new())))
+            .await
     }
 }
 
@@ -424,8 +425,12 @@ impl MultipartUpload for DurableUpload {
 
     async fn abort(&mut self) -> Result<()> {
         let parts = self.parts.take().ok_or_else(|| self.closed())?;
-        // Dropping the last of the parts removes the staging file.
-        blocking(move || Ok(drop(parts))).await
+        blocking(move || {
+            // Dropping the last of the parts removes the staging file.
+            drop(parts);
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -11,7 +11,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     Bytes,
-    Events,
+    Days,
 }
 
 pub struct Progress {
@@ -32,7 +32,7 @@ impl Progress {
             let bar = ProgressBar::new(total);
             let counts = match quantity {
                 Quantity::Bytes => "{bytes}/{total_bytes}",
-                Quantity::Events => "{human_pos}/{human_len}",
+                Quantity::Days => "day {pos}/{len}",
             };
             let template = format!("{{prefix}} {{wide_bar}} {counts} {{eta}} {{msg}}");
             // The template is ours and right; were it not, the default bar would do.
@@ -72,6 +72,6 @@ impl Progress {
 fn show(amount: u64, quantity: Quantity) -> String {
     match quantity {
         Quantity::Bytes => HumanBytes(amount).to_string(),
-        Quantity::Events => amount.to_string(),
+        Quantity::Days => format!("{amount} days"),
     }
 }

@@ -151,7 +151,7 @@ pub struct ListenArgs {
 
 #[derive(Debug, Args, Serialize)]
 pub struct DemoArgs {
-    /// Customers of the made-up shop; counts when the demo is loaded, which happens once. [default: 5000]
+    /// Customers of the made-up shop; counts when the demo is loaded, which happens once. [default: 42000, about 1.2 million events]
     #[arg(long, env = "FOOTFALL_USERS", value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     users: Option<u32>,

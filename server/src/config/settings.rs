@@ -104,7 +104,7 @@ impl Default for Settings {
 
 impl Default for DemoSettings {
     fn default() -> Self {
-        Self { users: const { NonZeroU32::new(5_000).unwrap() } }
+        Self { users: const { NonZeroU32::new(42_000).unwrap() } }
     }
 }
 

@@ -15,8 +15,6 @@ use crate::config::Settings;
 
 const SHOP_FILE: &str = "demo/shop.json";
 const LOADED_FILE: &str = "demo/loaded.json";
-const SEED: u64 = 7;
-const DAYS: u32 = 90;
 const BATCH: usize = 2000;
 const BATCHES_IN_FLIGHT: usize = 4;
 
@@ -44,7 +42,8 @@ pub async fn load(engine: &Arc<Engine>, project: ProjectId, settings: &Settings)
         return Ok(Loaded::Before);
     }
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let wish = ShopRecord { seed: SEED, now_ms, users: settings.demo.users.get(), days: DAYS };
+    let usual = ShopOptions::ending_at(now_ms);
+    let wish = ShopRecord { seed: usual.seed, now_ms, users: settings.demo.users.get(), days: usual.days };
     // Whoever wrote the file first decides, so that a second try loads the same events.
     put_new(&*store, SHOP_FILE, &wish).await?;
     let shop: ShopRecord = read(&*store, SHOP_FILE).await?;
@@ -55,16 +54,18 @@ pub async fn load(engine: &Arc<Engine>, project: ProjectId, settings: &Settings)
 
 async fn ingest(engine: &Arc<Engine>, project: ProjectId, shop: &ShopRecord) -> Result<(), CommandError> {
     let options = ShopOptions { seed: shop.seed, now_ms: shop.now_ms, users: shop.users, days: shop.days };
-    // The number of events is known only once they are made, and making them is a small part of loading them.
-    let total = ShopGenerator::new(options.clone()).count() as u64;
-    let mut progress = Progress::new("demo shop", total, Quantity::Events);
+    let mut progress = Progress::new("demo shop", u64::from(shop.days), Quantity::Days);
     let mut batches = stream::iter(Batches(ShopGenerator::new(options)))
-        .map(|events| async move { Ok::<_, CommandError>((events.len(), engine.ingest(project, events).await?)) })
+        .map(|Batch { events, days_made }| async move {
+            let count = events.len();
+            engine.ingest(project, events).await?;
+            Ok::<_, CommandError>((count, days_made))
+        })
         .buffered(BATCHES_IN_FLIGHT);
-    let mut done = 0;
-    while let Some((events, _)) = batches.try_next().await? {
-        done += events as u64;
-        progress.set(done, "events");
+    let mut stored = 0;
+    while let Some((count, days_made)) = batches.try_next().await? {
+        stored += count;
+        progress.set(u64::from(days_made), &format!("{stored} events"));
     }
     progress.finish();
     Ok(())
@@ -72,12 +73,17 @@ async fn ingest(engine: &Arc<Engine>, project: ProjectId, shop: &ShopRecord) -> 
 
 struct Batches(ShopGenerator);
 
-impl Iterator for Batches {
-    type Item = Vec<Event>;
+struct Batch {
+    events: Vec<Event>,
+    days_made: u32,
+}
 
-    fn next(&mut self) -> Option<Vec<Event>> {
-        let batch: Vec<_> = self.0.by_ref().take(BATCH).collect();
-        (!batch.is_empty()).then_some(batch)
+impl Iterator for Batches {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let events: Vec<_> = self.0.by_ref().take(BATCH).collect();
+        (!events.is_empty()).then(|| Batch { events, days_made: self.0.days_made() })
     }
 }
 

@@ -18,6 +18,8 @@ use credentials::DemoCredentials;
 use load::Loaded;
 
 const PROJECT: &str = "demo";
+/// What the shop calls a purchase.
+const PURCHASE: &str = "Order Completed";
 
 pub async fn demo(settings: &Settings) -> Result<(), CommandError> {
     let server = Server::start(settings).await?;
@@ -63,7 +65,6 @@ fn welcome(url: &str, project: &Project, credentials: Option<&DemoCredentials>, 
     };
     let program = std::env::args().next().unwrap_or_else(|| "footfall".to_owned());
     let (program, data_dir) = (shell(&program), shell(&settings.data_dir.display().to_string()));
-    let event = shop::PURCHASE;
     format!(
         "footfall serves {url}
 
@@ -71,14 +72,14 @@ project demo, id {id}
   token            {token}
   {account}
 
-How many purchases a day, and to how many people each week, by the Mixpanel API:
+How many people bought something, by day, from the Mixpanel API:
   curl -s {curl_credentials} '{url}/api/query/segmentation?project_id={id}&event={event}&type=unique&from_date={week_ago}&to_date={today}'
 The busiest events, in SQL:
   {program} sql --data-dir {data_dir} --project demo 'SELECT event, count(*) AS events, count(DISTINCT user_id) AS users FROM events GROUP BY event ORDER BY events DESC'
 Raw events:
   curl -s {curl_credentials} '{url}/api/2.0/export?project_id={id}&from_date={week_ago}&to_date={today}&limit=5'
 ",
-        event = form_urlencoded::byte_serialize(event.as_bytes()).collect::<String>(),
+        event = form_urlencoded::byte_serialize(PURCHASE.as_bytes()).collect::<String>(),
     )
 }
 

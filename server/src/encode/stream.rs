@@ -21,7 +21,7 @@ pub async fn encoded(rows: SendableRecordBatchStream, format: Format) -> Result<
     let start = Bytes::from(encoder.start());
     let slices = stream::iter(first.map(Ok)).chain(rows).map_ok(|batch| {
         let starts = (0..batch.num_rows()).step_by(ROWS_MAX);
-        let slice = move |start: usize| Ok(batch.slice(start, ROWS_MAX.min(batch.num_rows() - start)));
+        let slice = move |start: usize| Ok::<_, Error>(batch.slice(start, ROWS_MAX.min(batch.num_rows() - start)));
         stream::iter(starts.map(slice))
     });
     let pieces = stream::try_unfold((Some(encoder), slices.try_flatten().boxed()), |(encoder, mut slices)| async move {

@@ -67,16 +67,18 @@ impl ApiError {
             StatusCode::FORBIDDEN => json!({"error": self.message, "status": "error"}),
             _ => json!({"request": request, "error": self.message, "status": "error"}),
         };
-        self.respond(body)
+        let mut response = self.respond(body);
+        // Not on native routes, where a page's failed request would make the browser ask for a password.
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"footfall\""));
+        }
+        response
     }
 
     fn respond(&self, body: Value) -> Response {
         let mut response = (self.status, Json(body)).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
-        }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"footfall\""));
         }
         response
     }

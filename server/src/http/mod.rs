@@ -11,7 +11,7 @@ pub mod query;
 mod slash;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
 use serde_json::json;
@@ -26,8 +26,8 @@ use crate::state::AppState;
 
 /// Queries are small; routes that take data set their own limit.
 const QUERY_BODY_MAX: usize = 1 << 20;
-/// Shorter bodies are not worth a compressor.
-const COMPRESSED_MIN: u16 = 1400;
+/// Shorter bodies are not worth a compressor; upstream compresses exports of more than 1400 bytes.
+const COMPRESSED_MIN: u16 = 1401;
 
 /// The whole service. A slash at the end of a path means nothing.
 pub fn app(state: AppState) -> Router {
@@ -50,11 +50,18 @@ fn finish(routes: Router) -> Router {
     slash::insignificant(routes)
 }
 
-async fn not_found() -> Response {
+async fn not_found(uri: Uri) -> Response {
+    if uri.path().starts_with("/v1/") {
+        return ApiError::not_found("no such route").into_response();
+    }
     (StatusCode::NOT_FOUND, Json(json!({"error": "not found", "status": "error"}))).into_response()
 }
 
-async fn method_not_allowed() -> Response {
+async fn method_not_allowed(uri: Uri) -> Response {
+    if uri.path().starts_with("/v1/") {
+        let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "method not allowed");
+        return error.into_response();
+    }
     (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": "method not allowed", "status": "error"}))).into_response()
 }
 

@@ -41,6 +41,8 @@ async fn unknown_routes_and_methods_are_answered_in_json() {
         assert_eq!(found.as_u16(), status);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap()["status"], "error");
     }
+    let (_, _, body) = send(Method::GET, "/v1/none", &[]).await;
+    assert_eq!(body, r#"{"error":{"code":"not_found","message":"no such route"}}"#);
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn open(store: &Arc<InMemory>) -> Projects {
     Projects::open(store.clone(), None).await.unwrap()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_project_is_found_by_all_its_names() {
     let projects = open(&Arc::default()).await;
     let made = projects.create(new("My Shop")).await.unwrap();
@@ -42,7 +42,7 @@ async fn a_project_is_found_by_all_its_names() {
     assert_eq!(projects.by_api_secret(&made.token).await.unwrap(), None);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_project_made_by_another_process_is_found_at_once() {
     let store = Arc::default();
     let (server, command) = (open(&store).await, open(&store).await);
@@ -53,7 +53,7 @@ async fn a_project_made_by_another_process_is_found_at_once() {
     assert!(server.by_api_secret(&made.api_secret).await.unwrap().is_some());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn unknown_tokens_share_listings() {
     let projects = Arc::new(open(&Arc::default()).await);
     let before = Instant::now();
@@ -67,7 +67,7 @@ async fn unknown_tokens_share_listings() {
     assert!(before.elapsed() <= 2 * LISTING_INTERVAL);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn creators_at_the_same_time_get_different_ids_and_one_gets_the_name() {
     let store = Arc::default();
     let (a, b) = (open(&store).await, open(&store).await);
@@ -78,7 +78,7 @@ async fn creators_at_the_same_time_get_different_ids_and_one_gets_the_name() {
     assert_eq!(a.list().await.unwrap().len(), 3);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_rotated_token_replaces_the_old_one_everywhere() {
     let store = Arc::default();
     let (server, command) = (open(&store).await, open(&store).await);
@@ -92,7 +92,7 @@ async fn a_rotated_token_replaces_the_old_one_everywhere() {
     assert_eq!(open(&store).await.by_id(made.project_id).await.unwrap().unwrap().token, again.token);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_administrator_is_made_once() {
     let store = Arc::default();
     let (a, b) = (open(&store).await, open(&store).await);
@@ -103,7 +103,7 @@ async fn the_administrator_is_made_once() {
     assert!(who.may_access(ProjectId(77)) && who.only_project().is_none());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn secrets_are_not_in_the_files() {
     let store: Arc<InMemory> = Arc::default();
     let made = open(&store).await.create(new("a")).await.unwrap();
@@ -113,7 +113,7 @@ async fn secrets_are_not_in_the_files() {
     assert!(!text.contains(&made.api_secret) && !text.contains(&made.service_account.secret));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn names_that_cannot_be_told_from_ids_are_refused() {
     let projects = open(&Arc::default()).await;
     for name in ["", "  ", "42", " a", "a\nb"] {

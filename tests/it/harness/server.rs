@@ -22,7 +22,6 @@ const KNOCK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
     env: Vec<(String, String)>,
-    args: Vec<String>,
     demo: bool,
 }
 
@@ -44,11 +43,6 @@ impl ServerOptions {
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
         self.env.push((name.into(), value.to_string()));
-        self
-    }
-
-    pub fn arg(mut self, arg: impl ToString) -> Self {
-        self.args.push(arg.to_string());
         self
     }
 }
@@ -90,7 +84,6 @@ impl Server {
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--http", &format!("127.0.0.1:{}", self.port)])
-            .args(&self.options.args)
             .envs(self.options.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file is shared"))

@@ -36,9 +36,7 @@ fn attempt(events: &[Timed], steps: &[&str], window_ms: i64, range: &Range<i64>)
     for step in &steps[1..] {
         let earliest = events[used[used.len() - 1]].time_ms - GRACE_MS;
         let next = events.iter().enumerate().position(|(place, event)| {
-            event.event == *step
-                && !used.contains(&place)
-                && (earliest..=last_instant).contains(&event.time_ms)
+            event.event == *step && !used.contains(&place) && (earliest..=last_instant).contains(&event.time_ms)
         });
         let Some(next) = next else { break };
         used.push(next);
@@ -66,6 +64,11 @@ mod tests {
         check(&[(0, "A"), (5, "A")], &["A", "A"], DAY, &[1, 1]);
         check(&[(0, "A")], &["A", "A"], DAY, &[1, 0]);
         let hour = 3_600_000;
-        check(&[(0, "A"), (hour / 2, "A"), (hour * 3 / 4, "B"), (hour * 5 / 4, "C")], &["A", "B", "C"], hour, &[1, 1, 0]);
+        check(
+            &[(0, "A"), (hour / 2, "A"), (hour * 3 / 4, "B"), (hour * 5 / 4, "C")],
+            &["A", "B", "C"],
+            hour,
+            &[1, 1, 0],
+        );
     }
 }

@@ -10,6 +10,6 @@ mod segmentation;
 
 pub use calendar::Unit;
 pub use event::{RawEvent, surviving};
-pub use funnel::{funnel_loose, Timed};
+pub use funnel::{Timed, funnel_loose};
 pub use retention::retention_birth;
 pub use segmentation::{Answer, Breakdown, Count, Filter, Question, segmentation};

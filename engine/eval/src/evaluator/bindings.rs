@@ -8,7 +8,7 @@ use crate::{EvalValue, List, TypeError};
 /// How deeply `map` may nest lists; the JSON reader allows less. Comparing and dropping values recurse this deep.
 const LIST_DEPTH_MAX: u32 = 512;
 
-/// The names in scope, innermost last.
+/// The names in scope, innermost last. A type error ends the evaluation, so names need not be taken back then.
 #[derive(Default)]
 pub(super) struct Bindings<'e> {
     names: Vec<(&'e str, EvalValue)>,
@@ -23,6 +23,7 @@ impl<'e> Bindings<'e> {
 }
 
 impl<'e> Evaluator<'e> {
+    /// The body is evaluated for every element, whatever the first ones give: nothing short-circuits (§7).
     pub(super) fn quantifier(
         &mut self,
         quantifier: Quantifier,
@@ -31,64 +32,13 @@ impl<'e> Evaluator<'e> {
         body: &'e Expr,
     ) -> Result<EvalValue, TypeError> {
         let EvalValue::List(items) = self.eval(list)? else { return Ok(EvalValue::Undefined) };
-        match quantifier {
-            // No short circuit: a type error on a later element counts (§7).
-            Quantifier::Any | Quantifier::All => {
-                let held = self.count_held(quantifier, variable, &items, body)?;
-                let wanted = if quantifier == Quantifier::Any { held > 0 } else { held == items.len() };
-                Ok(EvalValue::Bool(wanted))
-            }
-            Quantifier::Filter => {
-                let mut kept = Vec::new();
-                for item in items.iter() {
-                    if self.holds(quantifier, variable, item, body)? {
-                        kept.push(item.clone());
-                    }
-                }
-                Ok(kept.into())
-            }
-            Quantifier::Map => self.map(variable, &items, body),
-        }
-    }
-
-    fn map(&mut self, variable: &'e str, items: &List, body: &'e Expr) -> Result<EvalValue, TypeError> {
-        let mut mapped = Vec::new();
+        let mut results = Vec::with_capacity(items.len());
         for item in items.iter() {
-            mapped.push(self.with_bound(variable, item.clone(), |this| this.eval(body))?);
+            self.bindings.names.push((variable, item.clone()));
+            results.push(self.eval(body)?);
+            self.bindings.names.pop();
         }
-        let mapped = List::from(mapped);
-        if mapped.depth() > LIST_DEPTH_MAX {
-            let message = format!("`map` nests lists too deeply, depth_max={LIST_DEPTH_MAX}");
-            return Err(TypeError { message, span: body.span.clone() });
-        }
-        Ok(EvalValue::List(mapped))
-    }
-
-    fn count_held(
-        &mut self,
-        quantifier: Quantifier,
-        variable: &'e str,
-        items: &List,
-        body: &'e Expr,
-    ) -> Result<usize, TypeError> {
-        let mut held = 0;
-        for item in items.iter() {
-            held += usize::from(self.holds(quantifier, variable, item, body)?);
-        }
-        Ok(held)
-    }
-
-    fn holds(
-        &mut self,
-        quantifier: Quantifier,
-        variable: &'e str,
-        item: &EvalValue,
-        body: &'e Expr,
-    ) -> Result<bool, TypeError> {
-        let value = self.with_bound(variable, item.clone(), |this| this.eval(body))?;
-        value
-            .truth()
-            .ok_or_else(|| TypeError::condition(&format!("the body of `{}`", quantifier.name()), &value, &body.span))
+        finish(quantifier, &items, results, body)
     }
 
     /// Later pairs see earlier ones.
@@ -98,15 +48,39 @@ impl<'e> Evaluator<'e> {
             let value = self.eval(value)?;
             self.bindings.names.push((name, value));
         }
-        let result = self.eval(body);
+        let result = self.eval(body)?;
         self.bindings.names.truncate(outside);
-        result
+        Ok(result)
     }
+}
 
-    fn with_bound<T>(&mut self, name: &'e str, value: EvalValue, task: impl FnOnce(&mut Self) -> T) -> T {
-        self.bindings.names.push((name, value));
-        let result = task(self);
-        self.bindings.names.pop();
-        result
+/// What a quantifier makes of its body's results.
+fn finish(q: Quantifier, items: &List, results: Vec<EvalValue>, body: &Expr) -> Result<EvalValue, TypeError> {
+    match q {
+        Quantifier::Any => Ok(truths(q, &results, body)?.contains(&true).into()),
+        Quantifier::All => Ok((!truths(q, &results, body)?.contains(&false)).into()),
+        Quantifier::Filter => Ok(filter(items, &truths(q, &results, body)?)),
+        Quantifier::Map => map(results, body),
     }
+}
+
+/// The results of a body as conditions.
+fn truths(quantifier: Quantifier, results: &[EvalValue], body: &Expr) -> Result<Vec<bool>, TypeError> {
+    let place = || format!("the body of `{}`", quantifier.name());
+    let truth = |value: &EvalValue| value.truth().ok_or_else(|| TypeError::condition(&place(), value, &body.span));
+    results.iter().map(truth).collect()
+}
+
+fn filter(items: &List, kept: &[bool]) -> EvalValue {
+    let kept = items.iter().zip(kept).filter(|(_, kept)| **kept);
+    EvalValue::List(kept.map(|(item, _)| item.clone()).collect())
+}
+
+fn map(results: Vec<EvalValue>, body: &Expr) -> Result<EvalValue, TypeError> {
+    let list = List::from(results);
+    if list.depth() > LIST_DEPTH_MAX {
+        let message = format!("`map` nests lists too deeply, depth_max={LIST_DEPTH_MAX}");
+        return Err(TypeError { message, span: body.span.clone() });
+    }
+    Ok(EvalValue::List(list))
 }

@@ -2,7 +2,7 @@
 
 use footfall_lang::ast::{Expr, ExprKind, Function, Literal};
 
-use super::{Evaluator, budget::exhausted};
+use super::Evaluator;
 use crate::{
     EvalValue, TypeError, cast,
     datetime::{CalendarField, DateUnit, calendar_field, date_difference, instant, today},
@@ -11,45 +11,14 @@ use crate::{
 };
 
 impl<'e> Evaluator<'e> {
-    pub(super) fn call(
-        &mut self,
-        function: Function,
-        args: &'e [Expr],
-        call: &'e Expr,
-    ) -> Result<EvalValue, TypeError> {
-        if matches!(function, Function::If | Function::Ifs) {
-            return self.branches(function, args);
-        }
-        let mut values = Vec::with_capacity(args.len());
-        for arg in args {
-            values.push(self.eval(arg)?);
-        }
-        let args = Args { exprs: args, values: &values };
-        match function {
-            Function::String | Function::Number | Function::Boolean | Function::Datetime | Function::List => {
-                Ok(self.cast(function, args))
-            }
-            Function::RegexMatch | Function::RegexExtract | Function::RegexReplace => {
-                self.regex(function, args).ok_or_else(|| exhausted(call))
-            }
-            Function::Today => {
-                Ok(today(self.clock.now, self.clock.timezone).map_or(EvalValue::Undefined, EvalValue::Datetime))
-            }
-            Function::Datedif => Ok(EvalValue::or_undefined(self.datedif(args))),
-            _ => Ok(match CalendarField::from_function(function) {
-                Some(field) => EvalValue::or_undefined(self.calendar(field, args)),
-                None => pure(function, args).unwrap_or(EvalValue::Undefined),
-            }),
-        }
-    }
-
     /// `if` and `ifs`: conditions in order up to the first true one, whose value alone is evaluated. The last argument
     /// of `if` is the value when none holds.
-    fn branches(&mut self, function: Function, args: &'e [Expr]) -> Result<EvalValue, TypeError> {
+    pub(super) fn branches(&mut self, function: Function, args: &'e [Expr]) -> Result<EvalValue, TypeError> {
         let mut pairs = args.chunks_exact(2);
         for pair in pairs.by_ref() {
             let [condition, value] = pair else { continue };
-            if self.condition(condition, &format!("a condition of `{}`", function.name()))? {
+            let found = self.eval(condition)?;
+            if condition_truth(function, condition, &found)? {
                 return self.eval(value);
             }
         }
@@ -57,6 +26,27 @@ impl<'e> Evaluator<'e> {
             [otherwise] => self.eval(otherwise),
             _ => Ok(EvalValue::Undefined),
         }
+    }
+
+    /// Any other function, on evaluated arguments; `None` if the result is more than the budget allows.
+    pub(super) fn call(&self, function: Function, exprs: &[Expr], values: &[EvalValue]) -> Option<EvalValue> {
+        let args = Args { exprs, values };
+        Some(match function {
+            Function::String | Function::Number | Function::Boolean | Function::Datetime | Function::List => {
+                self.cast(function, args)
+            }
+            Function::RegexMatch | Function::RegexExtract | Function::RegexReplace => {
+                return self.regex(function, args);
+            }
+            Function::Today => {
+                today(self.clock.now, self.clock.timezone).map_or(EvalValue::Undefined, EvalValue::Datetime)
+            }
+            Function::Datedif => EvalValue::or_undefined(self.datedif(args)),
+            _ => match CalendarField::from_function(function) {
+                Some(field) => EvalValue::or_undefined(self.calendar(field, args)),
+                None => pure(function, args).unwrap_or(EvalValue::Undefined),
+            },
+        })
     }
 
     /// A second argument stands in for a result that is undefined or null.
@@ -114,6 +104,11 @@ impl<'e> Evaluator<'e> {
         let zone = literal_zone(args.exprs.get(position)?, self.clock.timezone);
         instant(args.value(position), zone)
     }
+}
+
+fn condition_truth(function: Function, condition: &Expr, value: &EvalValue) -> Result<bool, TypeError> {
+    let place = || format!("a condition of `{}`", function.name());
+    value.truth().ok_or_else(|| TypeError::condition(&place(), value, &condition.span))
 }
 
 /// The functions that need nothing but their arguments; `None` is undefined.

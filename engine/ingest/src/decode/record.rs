@@ -147,7 +147,8 @@ fn read_record<'de, A: MapAccess<'de>>(mut map: A, watch: bool) -> Result<Record
             }
             Key::Properties => {
                 let reader = PropertiesReader { tally: &mut tally };
-                record.properties = map.next_value_seed(ObjectSeed { read: reader })?.unwrap_or(Properties::NotAnObject);
+                record.properties =
+                    map.next_value_seed(ObjectSeed { read: reader })?.unwrap_or(Properties::NotAnObject);
             }
             // Read as a value, not skipped: it counts towards the size, and deep nesting has to be found anywhere.
             Key::Ignore | Key::Other => {

@@ -58,17 +58,20 @@ fn values_keep_their_type() {
     let text = r#"{"properties":{"a":1,"b":1.0,"c":-9223372036854775808,"d":18446744073709551615,"e":null,"f":true,
         "g":"\u00e9\"","h":[1,{"x":[]}],"distinct_id":18446744073709551615}}"#;
     let member = |name: &str, value| (name.to_string(), value);
-    assert_eq!(members(text), [
-        member("a", Value::Int(1)),
-        member("b", Value::Float(1.0)),
-        member("c", Value::Int(i64::MIN)),
-        member("d", Value::Float(18446744073709551615.0)),
-        member("e", Value::Null),
-        member("f", Value::Bool(true)),
-        member("g", Value::Text("é\"".into())),
-        member("h", Value::List(vec![Value::Int(1), Value::Map(vec![member("x", Value::List(vec![]))])])),
-        member("distinct_id", Value::Text("18446744073709551615".into())),
-    ]);
+    assert_eq!(
+        members(text),
+        [
+            member("a", Value::Int(1)),
+            member("b", Value::Float(1.0)),
+            member("c", Value::Int(i64::MIN)),
+            member("d", Value::Float(18446744073709551615.0)),
+            member("e", Value::Null),
+            member("f", Value::Bool(true)),
+            member("g", Value::Text("é\"".into())),
+            member("h", Value::List(vec![Value::Int(1), Value::Map(vec![member("x", Value::List(vec![]))])])),
+            member("distinct_id", Value::Text("18446744073709551615".into())),
+        ]
+    );
 }
 
 #[test]

@@ -147,8 +147,19 @@ mod tests {
     #[test]
     fn lengths_are_those_of_the_json_text() {
         for json in [
-            "null", "true", "false", "0", "-1", "1234567890", "-9223372036854775808", "1.5", "[]", "{}", r#""a\"\\\n""#,
-            r#"["a",[1,2],{"k":null,"m":{}}]"#, "\"\\u0001\u{e9}\"",
+            "null",
+            "true",
+            "false",
+            "0",
+            "-1",
+            "1234567890",
+            "-9223372036854775808",
+            "1.5",
+            "[]",
+            "{}",
+            r#""a\"\\\n""#,
+            r#"["a",[1,2],{"k":null,"m":{}}]"#,
+            "\"\\u0001\u{e9}\"",
         ] {
             let value = value(json);
             assert_eq!(json_len(&value), json_text(&value).len(), "{json}");

@@ -249,12 +249,7 @@ fn usable(id: Option<String>, property: &'static str, rules: &Rules<'_>) -> Resu
     }
 }
 
-fn settle_insert_id(
-    draft: &mut Draft,
-    name: &str,
-    rules: &Rules<'_>,
-    ids: &IdSource,
-) -> Result<(String, bool), Fault> {
+fn settle_insert_id(draft: &mut Draft, name: &str, rules: &Rules<'_>, ids: &IdSource) -> Result<(String, bool), Fault> {
     let fault = match draft.insert_id.as_deref() {
         None => Some(Fault::InsertIdMissing),
         Some(id) if id.trim().is_empty() => Some(Fault::InsertIdMissing),

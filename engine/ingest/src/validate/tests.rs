@@ -106,7 +106,11 @@ fn strict_import_says_what_clients_match() {
     for value in ["true", r#""NULL""#, "0", "[]", r#""anonymous""#, r#""00000000-0000-0000-0000-000000000000""#] {
         check(&with(&format!(r#""distinct_id":{value}"#)), "properties.distinct_id", not_allowed);
     }
-    check(&with(r#""$user_id":"null""#), "properties.$user_id", "'properties.$user_id' is invalid: value is not allowed");
+    check(
+        &with(r#""$user_id":"null""#),
+        "properties.$user_id",
+        "'properties.$user_id' is invalid: value is not allowed",
+    );
 
     let insert_id = "$insert_id";
     let missing = "'$insert_id' is invalid: must not be missing or blank";
@@ -122,7 +126,11 @@ fn strict_import_says_what_clients_match() {
     check(&with(r#""$insert_id":"undefined""#), insert_id, "'$insert_id' is invalid: value is not allowed");
 
     check(&with(r#""p":"\ud83d""#), "properties.p", "properties.p is invalid: string should be valid utf8");
-    check(&with(r#""p":[[[[1]]]]"#), "properties.p", "'properties.p' is invalid: must not be nested deeper than 3 levels");
+    check(
+        &with(r#""p":[[[[1]]]]"#),
+        "properties.p",
+        "'properties.p' is invalid: must not be nested deeper than 3 levels",
+    );
 }
 
 #[test]
@@ -303,7 +311,8 @@ fn an_event_has_at_most_255_properties_and_a_megabyte() {
 #[test]
 fn names_and_texts_are_cut() {
     let long = "é".repeat(300);
-    let text = format!(r#"{{"event":"{long}","properties":{{"token":"TOK","{long}1":"{long}","{long}2":[["{long}"]]}}}}"#);
+    let text =
+        format!(r#"{{"event":"{long}","properties":{{"token":"TOK","{long}1":"{long}","{long}2":[["{long}"]]}}}}"#);
     let event = accepted(&text, track());
     let cut = "é".repeat(255);
     assert_eq!(event.name, cut);

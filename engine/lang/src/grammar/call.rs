@@ -4,36 +4,15 @@ use super::operators::expression;
 use crate::{
     Diagnostic,
     ast::{Expr, ExprKind, Function, Literal, Span},
+    diagnostic::Stop,
     function,
     parser::Parser,
     pattern,
     token::Symbol,
 };
 
-pub(super) fn call(p: &mut Parser<'_>, word: &str) -> Result<Expr, Diagnostic> {
-    let name = p.peek().span.clone();
-    p.enter()?;
-    p.advance();
-    p.expect(Symbol::ParenOpen, &format!("`(` after `{word}`"))?;
-    let (args, end) = arguments(p)?;
-    p.leave();
-    let span = name.start..end;
-    let Some(function) = Function::from_name(word) else {
-        let unknown = Diagnostic::new(format!("unknown function `{word}`"), name);
-        p.note(unknown.suggesting(function::suggest(word)));
-        // A stand-in: a parse with a diagnostic gives no tree.
-        return Ok(Expr { kind: ExprKind::Literal(Literal::Undefined), span });
-    };
-    if !function.arity().allows(args.len()) {
-        let message = format!("`{}` takes {}, found {}", function.name(), function.arity(), args.len());
-        p.note(Diagnostic::new(message, span.clone()));
-    } else if let Some(problem) = pattern_problem(function, &args) {
-        p.note(problem);
-    }
-    Ok(Expr { kind: ExprKind::Call { function, args }, span })
-}
-
-fn arguments(p: &mut Parser<'_>) -> Result<(Vec<Expr>, usize), Diagnostic> {
+pub(super) fn call(p: &mut Parser<'_>, word: &str) -> Result<Expr, Stop> {
+    let start = p.open_call(word)?;
     let mut args = Vec::new();
     if !p.next_is(Symbol::ParenClose) {
         args.push(expression(p)?);
@@ -41,8 +20,26 @@ fn arguments(p: &mut Parser<'_>) -> Result<(Vec<Expr>, usize), Diagnostic> {
             args.push(expression(p)?);
         }
     }
-    let end = p.expect(Symbol::ParenClose, "an operator, `,` or `)`")?;
-    Ok((args, end))
+    let end = p.close("an operator, `,` or `)`")?;
+    Ok(checked(p, word, args, start..end))
+}
+
+/// The node of a call, its mistakes noted.
+fn checked(p: &mut Parser<'_>, word: &str, args: Vec<Expr>, span: Span) -> Expr {
+    let Some(function) = Function::from_name(word) else {
+        let name = span.start..span.start + word.len();
+        let unknown = Diagnostic::new(format!("unknown function `{word}`"), name);
+        p.note(unknown.suggesting(function::suggest(word)));
+        // A stand-in: a parse with a diagnostic gives no tree.
+        return Expr { kind: ExprKind::Literal(Literal::Undefined), span };
+    };
+    if !function.arity().allows(args.len()) {
+        let message = format!("`{}` takes {}, found {}", function.name(), function.arity(), args.len());
+        p.note(Diagnostic::new(message, span.clone()));
+    } else if let Some(problem) = pattern_problem(function, &args) {
+        p.note(problem);
+    }
+    Expr { kind: ExprKind::Call { function, args }, span }
 }
 
 /// A pattern is static like a property key: a string literal, valid before any record is read.

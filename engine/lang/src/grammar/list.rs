@@ -1,20 +1,20 @@
 //! List literals. They hold constants only, so that an `in` list is a constant set.
 
 use crate::{
-    Diagnostic,
     ast::{Expr, ExprKind, Literal},
+    diagnostic::Stop,
     parser::Parser,
     token::{Keyword, Symbol, TokenKind},
 };
 
-pub(super) fn list_literal(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
+pub(super) fn list_literal(p: &mut Parser<'_>) -> Result<Expr, Stop> {
     let start = p.peek().span.start;
     let (items, end) = items(p)?;
     Ok(Expr { kind: ExprKind::Literal(Literal::List(items)), span: start..end })
 }
 
 /// The elements from `[` to `]`, and where that ends.
-fn items(p: &mut Parser<'_>) -> Result<(Vec<Literal>, usize), Diagnostic> {
+fn items(p: &mut Parser<'_>) -> Result<(Vec<Literal>, usize), Stop> {
     p.enter()?;
     p.advance();
     let mut items = Vec::new();
@@ -29,7 +29,7 @@ fn items(p: &mut Parser<'_>) -> Result<(Vec<Literal>, usize), Diagnostic> {
     Ok((items, end))
 }
 
-fn literal(p: &mut Parser<'_>) -> Result<Literal, Diagnostic> {
+fn literal(p: &mut Parser<'_>) -> Result<Literal, Stop> {
     let negative = p.eat(Symbol::Minus);
     let literal = match &p.peek().kind {
         TokenKind::Number { value, .. } => Literal::Number(if negative { -value } else { *value }),

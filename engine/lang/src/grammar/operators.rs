@@ -6,14 +6,14 @@
 
 use super::primary::primary;
 use crate::{
-    Diagnostic,
     ast::{BinaryOp, Expr, ExprKind, UnaryOp},
+    diagnostic::Stop,
     operator::Binding,
     parser::Parser,
     token::{Keyword, Symbol, TokenKind},
 };
 
-pub(super) fn expression(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
+pub(super) fn expression(p: &mut Parser<'_>) -> Result<Expr, Stop> {
     let mut waiting = Vec::new();
     loop {
         prefixes(p, &mut waiting)?;
@@ -60,7 +60,7 @@ fn settle(p: &mut Parser<'_>, waiting: &mut Vec<Waiting>, mut value: Expr, follo
     value
 }
 
-fn prefixes(p: &mut Parser<'_>, waiting: &mut Vec<Waiting>) -> Result<(), Diagnostic> {
+fn prefixes(p: &mut Parser<'_>, waiting: &mut Vec<Waiting>) -> Result<(), Stop> {
     loop {
         let op = match p.peek().kind {
             TokenKind::Symbol(Symbol::Minus) => UnaryOp::Negate,
@@ -74,7 +74,7 @@ fn prefixes(p: &mut Parser<'_>, waiting: &mut Vec<Waiting>) -> Result<(), Diagno
 }
 
 /// The operator that comes next, if one does.
-fn infix(p: &mut Parser<'_>) -> Result<Option<BinaryOp>, Diagnostic> {
+fn infix(p: &mut Parser<'_>) -> Result<Option<BinaryOp>, Stop> {
     let op = match p.peek().kind {
         TokenKind::Keyword(Keyword::Or) => BinaryOp::Or,
         TokenKind::Keyword(Keyword::And) => BinaryOp::And,

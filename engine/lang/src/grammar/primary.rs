@@ -4,12 +4,13 @@ use super::{call, list, operators::expression, quantifier};
 use crate::{
     Diagnostic,
     ast::{Expr, ExprKind, Index, Literal, Quantifier, Source},
+    diagnostic::Stop,
     function,
     parser::Parser,
     token::{Keyword, Symbol, TokenKind},
 };
 
-pub(super) fn primary(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
+pub(super) fn primary(p: &mut Parser<'_>) -> Result<Expr, Stop> {
     let token = p.peek();
     let span = token.span.clone();
     let kind = match &token.kind {
@@ -29,19 +30,18 @@ pub(super) fn primary(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
     Ok(Expr { kind, span })
 }
 
-fn parentheses(p: &mut Parser<'_>) -> Result<Expr, Diagnostic> {
+fn parentheses(p: &mut Parser<'_>) -> Result<Expr, Stop> {
     let start = p.peek().span.start;
     p.enter()?;
     p.advance();
     let mut inner = expression(p)?;
-    let end = p.expect(Symbol::ParenClose, "an operator or `)`")?;
-    p.leave();
+    let end = p.close("an operator or `)`")?;
     inner.span = start..end;
     Ok(inner)
 }
 
 /// Whatever starts with a word: what follows the word decides less than the word itself.
-fn named<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Diagnostic> {
+fn named<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Stop> {
     if let Some(source) = Source::from_name(word) {
         return lookup(p, source);
     }
@@ -55,14 +55,18 @@ fn named<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Diagnostic> {
     if called || (function::is_reserved(word) && Source::respell(word).is_none()) {
         return call::call(p, word);
     }
-    if let Some(source) = Source::respell(word) {
-        let message = format!("unknown source `{word}`");
-        return Err(Diagnostic::new(message, p.peek().span.clone()).suggesting(Some(source)));
+    match Source::respell(word) {
+        Some(source) => Err(misspelt_source(p, word, source)),
+        None => variable(p, word),
     }
-    variable(p, word)
 }
 
-fn lookup(p: &mut Parser<'_>, source: Source) -> Result<Expr, Diagnostic> {
+fn misspelt_source(p: &Parser<'_>, word: &str, source: &str) -> Stop {
+    let diagnostic = Diagnostic::new(format!("unknown source `{word}`"), p.peek().span.clone());
+    Box::new(diagnostic.suggesting(Some(source)))
+}
+
+fn lookup(p: &mut Parser<'_>, source: Source) -> Result<Expr, Stop> {
     let start = p.peek().span.start;
     p.advance();
     let expected = format!("`[` and a quoted name after `{}`", source.name());
@@ -77,7 +81,7 @@ fn lookup(p: &mut Parser<'_>, source: Source) -> Result<Expr, Diagnostic> {
     Ok(Expr { kind: ExprKind::Lookup { source, key, path }, span: start..end })
 }
 
-fn variable<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Diagnostic> {
+fn variable<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Stop> {
     let span = p.peek().span.clone();
     p.advance();
     p.use_name(word, span.clone());
@@ -86,7 +90,7 @@ fn variable<'t>(p: &mut Parser<'t>, word: &'t str) -> Result<Expr, Diagnostic> {
 }
 
 /// Any further literal indexes, and where they end.
-fn indexes(p: &mut Parser<'_>, mut end: usize) -> Result<(Vec<Index>, usize), Diagnostic> {
+fn indexes(p: &mut Parser<'_>, mut end: usize) -> Result<(Vec<Index>, usize), Stop> {
     let mut path = Vec::new();
     while p.eat(Symbol::BracketOpen) {
         path.push(match &p.peek().kind {

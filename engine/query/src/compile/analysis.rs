@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Function, Quantifier, Source};
+use footfall_eval::EvalValue as Value;
+use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Function, Source};
 
 use super::kinds::{self, Kinds};
-use super::scalar::{self, Value};
+use super::scalar;
 use super::tree::{Visit, children, parents_first, resolve};
 use super::{Clock, CompileError, CompileErrorKind};
 
@@ -61,7 +62,7 @@ impl<'a> Analysis<'a> {
         }
         analysis.fold(root, clock, &mut errors);
         if role == Role::Condition {
-            analysis.check_condition(root, &mut errors);
+            analysis.check_condition("a filter", root, &mut errors);
         }
         match errors.into_iter().min_by_key(|error| error.span.start) {
             Some(error) => Err(error),
@@ -91,8 +92,8 @@ impl<'a> Analysis<'a> {
                 self.fold(child, clock, errors);
             }
         }
-        for condition in conditions(node) {
-            self.check_condition(condition, errors);
+        for (place, condition) in conditions(node) {
+            self.check_condition(&place, condition, errors);
         }
         let known = |child: &Expr| self.fact(child).map_or(Kinds::ANY, |fact| fact.kinds);
         let kinds = own.unwrap_or_else(|| kinds::of(node, known));
@@ -129,11 +130,11 @@ impl<'a> Analysis<'a> {
         });
     }
 
-    fn check_condition(&self, node: &Expr, errors: &mut Vec<CompileError>) {
+    fn check_condition(&self, place: &str, node: &Expr, errors: &mut Vec<CompileError>) {
         let Some(fact) = self.fact(node) else { return };
         let failed = matches!(fact.folded, Some(Folded::TypeError));
         if fact.always && !failed && !fact.kinds.meets(Kinds::CONDITION) {
-            errors.push(type_error(format!("expected a boolean, found {}", fact.kinds.name()), node.span.clone()));
+            errors.push(type_error(format!("{place} must be boolean, found {}", fact.kinds.name()), node.span.clone()));
         }
     }
 }
@@ -155,15 +156,18 @@ pub(super) fn properties_of<'a>(visits: &[Visit<'a>]) -> Vec<(Source, &'a str)> 
     mentions.into_iter().map(|(_, property)| property).filter(|property| seen.insert(*property)).collect()
 }
 
-/// The children that must be boolean or undefined.
-fn conditions(node: &Expr) -> Vec<&Expr> {
+/// The children that must be boolean or undefined, and what they are called in messages.
+fn conditions(node: &Expr) -> Vec<(String, &Expr)> {
     match &node.kind {
-        ExprKind::Binary { op: BinaryOp::And | BinaryOp::Or, left, right } => vec![left, right],
-        ExprKind::Call { function: Function::If, args } => args.iter().take(1).collect(),
-        ExprKind::Call { function: Function::Ifs, args } => args.iter().step_by(2).collect(),
-        ExprKind::Quantifier { quantifier: Quantifier::Any | Quantifier::All | Quantifier::Filter, body, .. } => {
-            vec![body]
+        ExprKind::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
+            let place = format!("an operand of `{}`", op.symbol());
+            vec![(place.clone(), left), (place, right)]
         }
+        ExprKind::Call { function: function @ (Function::If | Function::Ifs), args } => {
+            let place = || format!("a condition of `{}`", function.name());
+            args.chunks_exact(2).filter_map(|pair| pair.first()).map(|condition| (place(), condition)).collect()
+        }
+        // The body of a quantifier is not evaluated for every record: a list may be empty.
         _ => Vec::new(),
     }
 }

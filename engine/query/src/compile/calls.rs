@@ -2,11 +2,11 @@
 //! [`functions`].
 
 use datafusion::logical_expr::{Expr, lit};
+use footfall_eval::EvalValue as Value;
 use footfall_lang::ast::{self, Function};
 
 use super::compiler::{Compiler, either};
-use super::lanes::{Errors, Lanes, Truth, only_where};
-use super::scalar::Value;
+use super::lanes::{Errors, Lanes, Truth, not_true, only_where};
 use super::{casts, functions};
 
 impl<'a> Compiler<'a> {
@@ -69,7 +69,7 @@ impl<'a> Compiler<'a> {
             Function::Datedif => {
                 let date = |position: usize| args.get(position).and_then(|lanes| casts::date(lanes, clock));
                 let dates = date(0).zip(date(1)).zip(text_at(2));
-                Lanes::of_number(dates.map(|((from, to), unit)| functions::datedif(from, to, unit, clock.zone)))
+                Lanes::of_number(dates.map(|((from, to), unit)| functions::datedif(from, to, unit, clock.timezone)))
             }
             Function::If | Function::Ifs | Function::Today => return None,
             Function::Year => self.date_part("year", first),
@@ -84,7 +84,7 @@ impl<'a> Compiler<'a> {
 
     fn date_part(&self, field: &'static str, value: &Lanes) -> Lanes {
         let date = casts::date(value, &self.clock);
-        Lanes::of_number(date.map(|seconds| functions::date_part(field, seconds, self.clock.zone)))
+        Lanes::of_number(date.map(|seconds| functions::date_part(field, seconds, self.clock.timezone)))
     }
 }
 
@@ -113,10 +113,8 @@ fn regex(function: Function, args: &[Lanes]) -> Option<Lanes> {
             let group = argument.map_or_else(|| Some(lit(0.0_f64)), Lanes::float);
             Lanes::of_text(group.map(|group| functions::regex_extract(text, &pattern, group)))
         }
-        (_, Some(text)) => {
-            let replacement = argument.and_then(|lanes| lanes.text.clone());
-            Lanes::of_text(replacement.map(|with| functions::regex_replace(text, &pattern, with)))
-        }
+        // A replacement can multiply a text, nested ones without bound: the evaluator has a budget for that.
+        (_, Some(_)) => return None,
     })
 }
 
@@ -133,7 +131,7 @@ fn cases(args: Vec<Lanes>) -> Lanes {
             Errors::flag(&lanes.errors.all).map(|flag| only_where(when, flag)).into_iter().collect()
         };
         errors.add(of_branch(&value, chosen.clone()));
-        errors.add(of_branch(&result, super::compare::not_true(&chosen)));
+        errors.add(of_branch(&result, not_true(&chosen)));
         errors.open = errors.all.clone();
         result = either(&chosen, value, result).with_errors(errors);
     }

@@ -3,12 +3,12 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr_fn::{cast, is_not_true};
 use datafusion::logical_expr::{Expr, lit};
+use footfall_eval::{EvalValue as Value, parse_datetime};
 
 use super::Clock;
 use super::functions;
-use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth, all_of, any_of, choose, first_of, only_where};
+use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth, all_of, choose, first_of, not_true, only_where};
 use super::number::Comparison;
-use super::scalar::{self, Value};
 
 pub(super) fn string(value: &Lanes, clock: &Clock) -> Lanes {
     let text = first_of(texts(value, clock));
@@ -22,7 +22,7 @@ pub(super) fn texts(value: &Lanes, clock: &Clock) -> Vec<Expr> {
         choose(truth.filter(), lit("true"), no_text)
     });
     let number = value.float().map(functions::number_text);
-    let datetime = value.datetime.as_ref().map(|at| functions::datetime_text(at.seconds(), clock.zone));
+    let datetime = value.datetime.as_ref().map(|at| functions::datetime_text(at.seconds(), clock.timezone));
     value.text.clone().into_iter().chain(number).chain(bool).chain(datetime).collect()
 }
 
@@ -69,7 +69,7 @@ pub(super) fn datetime(value: &Lanes, clock: &Clock) -> Lanes {
 /// A text read as a date.
 fn date_of_text(value: &Lanes, clock: &Clock) -> Option<Expr> {
     match &value.constant {
-        Some(Value::Text(text)) => scalar::parse_datetime(text, value.written.then_some(clock.zone)).map(lit),
+        Some(Value::Text(text)) => parse_datetime(text, value.written.then_some(clock.timezone)).map(lit),
         _ => value.text.clone().map(functions::text_datetime),
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn date(value: &Lanes, clock: &Clock) -> Option<Expr> {
 
 /// The cast, or the default where it is undefined or null.
 pub(super) fn or_default(cast: Lanes, default: Lanes) -> Lanes {
-    let missing = is_not_true(any_of(cast.defined()));
+    let missing = all_of(cast.defined().iter().map(not_true).collect());
     let number = match (cast.number.is_empty(), default.number.is_empty()) {
         (_, true) => cast.number.clone(),
         (true, false) => Lanes::of_number(default.float().map(|x| only_where(missing.clone(), x))).number,

@@ -8,12 +8,12 @@ use datafusion::functions::string::expr_fn::contains;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr_fn::{binary_expr, in_list, is_not_true};
 use datafusion::logical_expr::lit;
+use footfall_eval::{EvalValue as Value, parse_datetime};
 
 use super::Clock;
 use super::functions;
-use super::lanes::{Instant, Lanes, NumberPart, Truth, all_of, any_of, only_where};
+use super::lanes::{Instant, Lanes, NumberPart, Truth, all_of, any_of, not_true, only_where};
 use super::number::{Axis, Bounds, Comparison, Zeros, float_one_of};
-use super::scalar::{self, Value};
 
 /// Whether equality of the two may turn on the inside of lists or maps.
 pub(super) fn needs_fallback(left: &Lanes, right: &Lanes) -> bool {
@@ -91,7 +91,7 @@ fn instants(l: &Instant, left: &Lanes, comparison: Comparison, r: &Instant, righ
 /// A text beside a datetime, read as a date; absent if it is a constant and no date.
 fn read_as_date(lanes: &Lanes, clock: &Clock) -> Option<(Instant, Lanes)> {
     if let Some(Value::Text(text)) = &lanes.constant {
-        let seconds = scalar::parse_datetime(text, lanes.written.then_some(clock.zone))?;
+        let seconds = parse_datetime(text, lanes.written.then_some(clock.timezone))?;
         let constant = Lanes::of_constant(Value::Datetime(seconds));
         return constant.datetime.clone().map(|instant| (instant, constant));
     }
@@ -119,7 +119,7 @@ pub(super) fn one_of(left: &Lanes, list: &[Value], clock: &Clock) -> Truth {
     }
     if let Some(datetime) = &left.datetime {
         // The elements are literals, so their dates are in the project's time zone.
-        let dates = texts.iter().filter_map(|text| scalar::parse_datetime(text, Some(clock.zone)));
+        let dates = texts.iter().filter_map(|text| parse_datetime(text, Some(clock.timezone)));
         terms.extend(dates.map(|seconds| datetime.compare(Comparison::Equal, seconds)));
     }
     if list.iter().any(|value| matches!(value, Value::Null)) {
@@ -139,7 +139,8 @@ fn as_text(value: &Value) -> Option<&str> {
 }
 
 fn number_one_of(left: &Lanes, list: &[Value]) -> Vec<Expr> {
-    let numbers: Vec<f64> = list.iter().filter_map(|v| if let Value::Number(x) = v { Some(*x) } else { None }).collect();
+    let numbers: Vec<f64> =
+        list.iter().filter_map(|v| if let Value::Number(x) = v { Some(*x) } else { None }).collect();
     if numbers.is_empty() {
         return Vec::new();
     }
@@ -166,12 +167,8 @@ pub(super) fn negated(value: &Lanes) -> Truth {
     if others.is_empty() {
         return Truth::total(vec![flipped]);
     }
-    Truth::partial(vec![only_where(is_not_true(any_of(others)), flipped)])
-}
-
-/// True where the condition is false or null.
-pub(super) fn not_true(condition: &Expr) -> Expr {
-    is_not_true(condition.clone())
+    let none = all_of(others.iter().map(not_true).collect());
+    Truth::partial(vec![only_where(none, flipped)])
 }
 
 /// `left and right`, for any number of operands.

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use datafusion::logical_expr::expr_fn::binary_expr;
 use datafusion::logical_expr::{Expr, Operator, lit};
+use footfall_eval::EvalValue as Value;
 use footfall_lang::ast::{self, BinaryOp, ExprKind, Source, UnaryOp};
 
 use super::analysis::{Analysis, Folded};
-use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth, choose, only_where};
+use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth, choose, not_true, only_where};
 use super::number::Comparison;
-use super::scalar::Value;
 use super::{Clock, PropertyColumns, PropertyResolver, compare, fallback, functions, weight};
 
 /// Deeper than this, a sub-tree is left to the fallback, so that no input makes a plan that planning cannot walk.
@@ -124,6 +124,8 @@ impl<'a> Compiler<'a> {
             let mut lanes = self.compile(value, level + 1);
             total += weight::of(&lanes, limit);
             errors.add(std::mem::take(&mut lanes.errors).all);
+            // A name is not a literal, whatever it is bound to.
+            lanes.written = false;
             self.scope.push(Bound { name, value, lanes });
             if total > limit {
                 self.scope.truncate(outer);
@@ -297,7 +299,7 @@ pub(super) fn either(condition: &Expr, then: Lanes, otherwise: Lanes) -> Lanes {
     let pick = |a: Option<Expr>, b: Option<Expr>| match (a, b) {
         (None, None) => None,
         (Some(a), None) => Some(only_where(condition.clone(), a)),
-        (None, Some(b)) => Some(only_where(super::compare::not_true(condition), b)),
+        (None, Some(b)) => Some(only_where(not_true(condition), b)),
         (Some(a), Some(b)) => Some(choose(condition.clone(), a, b)),
     };
     let float = pick(then.float(), otherwise.float());

@@ -16,12 +16,12 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-use footfall_lang::ast::{self, BinaryOp, ExprKind, Function, Quantifier, Source};
+use footfall_eval::{EvalValue as Value, segment_keys};
+use footfall_lang::ast::{self, BinaryOp, ExprKind, Function, Source};
 
 use super::compiler::Compiler;
 use super::kinds::Kinds;
 use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth};
-use super::scalar::{self, Value};
 use super::{Clock, PropertyColumns};
 
 mod record;
@@ -68,8 +68,9 @@ const ERROR: &str = "error";
 fn can_fail(tree: &ast::Expr) -> bool {
     tree.walk().any(|node| match &node.kind {
         ExprKind::Binary { op, .. } => matches!(op, BinaryOp::And | BinaryOp::Or),
-        ExprKind::Call { function, .. } => matches!(function, Function::If | Function::Ifs),
-        ExprKind::Quantifier { quantifier, .. } => *quantifier != Quantifier::Map,
+        ExprKind::Call { function, .. } => matches!(function, Function::If | Function::Ifs | Function::RegexReplace),
+        // These can also exceed the evaluator's budget.
+        ExprKind::Quantifier { .. } | ExprKind::Let { .. } => true,
         _ => false,
     })
 }
@@ -148,7 +149,7 @@ impl Eq for Evaluate {}
 
 impl Hash for Evaluate {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.text, &self.inputs, self.clock, self.output).hash(state);
+        (&self.text, &self.inputs, self.clock.now, self.clock.timezone, self.output).hash(state);
     }
 }
 
@@ -234,16 +235,16 @@ impl ScalarUDFImpl for Evaluate {
             Output::Lanes { .. } => {
                 let mut lanes = LaneBuilders::default();
                 for row in 0..rows {
-                    lanes.append(scalar::evaluate(&self.tree, &columns.row(row), &self.clock).ok());
+                    lanes.append(columns.evaluate(&self.tree, row, &self.clock).ok());
                 }
                 lanes.finish(self.output.fields())?
             }
             Output::Segments => {
                 let mut keys = ListBuilder::new(StringBuilder::new());
                 for row in 0..rows {
-                    match scalar::evaluate(&self.tree, &columns.row(row), &self.clock) {
+                    match columns.evaluate(&self.tree, row, &self.clock) {
                         Ok(value) => {
-                            let texts = scalar::segment_keys(&value, &self.clock);
+                            let texts = segment_keys(&value, self.clock.timezone);
                             texts.into_iter().for_each(|key| keys.values().append_value(key));
                         }
                         Err(_) => keys.values().append_value("undefined"),

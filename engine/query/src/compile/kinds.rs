@@ -2,9 +2,8 @@
 
 use std::ops::BitOr;
 
+use footfall_eval::EvalValue as Value;
 use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Function, Literal, Quantifier, UnaryOp};
-
-use super::scalar::Value;
 
 /// A set of types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -131,7 +130,9 @@ fn of_binary(op: BinaryOp, left: Kinds, right: Kinds) -> Kinds {
             Kinds::BOOL | Kinds::UNDEFINED
         }
         BinaryOp::Add if both(Kinds::TEXT) && (left | right).within(Kinds::TEXT) => Kinds::TEXT,
-        BinaryOp::Add => Kinds::NUMBER.when(both(Kinds::NUMBER)) | Kinds::TEXT.when(both(Kinds::TEXT)) | Kinds::UNDEFINED,
+        BinaryOp::Add => {
+            Kinds::NUMBER.when(both(Kinds::NUMBER)) | Kinds::TEXT.when(both(Kinds::TEXT)) | Kinds::UNDEFINED
+        }
         BinaryOp::Subtract | BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Remainder => {
             Kinds::NUMBER.when(both(Kinds::NUMBER)) | Kinds::UNDEFINED
         }

@@ -4,16 +4,17 @@
 //! bare `plan = 'pro'` says that in a shape that prunes; a *value* needs the difference. [`Truth`] holds the disjoint
 //! comparisons and gives either form.
 
+use std::collections::HashSet;
+
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::expr_fn::{cast, is_not_true, is_true};
 use datafusion::logical_expr::{Expr, lit};
-
-use datafusion::arrow::datatypes::DataType;
+use footfall_eval::EvalValue as Value;
 
 use super::functions;
 use super::number::{Axis, Bounds, Comparison, Zeros, compare_float};
-use super::scalar::Value;
 
 /// What a boolean is where none of its terms is true or false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +161,8 @@ impl Errors {
 
     /// As one expression, absent if there can be no error.
     pub(super) fn flag(conditions: &[Expr]) -> Option<Expr> {
-        (!conditions.is_empty()).then(|| any_of(conditions.to_vec()))
+        let distinct = distinct(conditions);
+        (!distinct.is_empty()).then(|| any_of(distinct))
     }
 }
 
@@ -273,9 +275,24 @@ impl Lanes {
     pub(super) fn is_undefined(&self) -> Option<Expr> {
         (!self.total).then(|| {
             let bool = self.bool.iter().map(Truth::present);
-            is_not_true(any_of(bool.chain(self.not_boolean()).collect()))
+            all_of(bool.chain(self.not_boolean()).map(|present| not_true(&present)).collect())
         })
     }
+}
+
+/// True where the condition is false or null.
+pub(super) fn not_true(condition: &Expr) -> Expr {
+    match condition {
+        // The form that statistics know.
+        Expr::IsNotNull(column) => column.as_ref().clone().is_null(),
+        other => is_not_true(other.clone()),
+    }
+}
+
+/// Each once, in order: the same operand may be refused at many places.
+pub(super) fn distinct(conditions: &[Expr]) -> Vec<Expr> {
+    let mut seen = HashSet::new();
+    conditions.iter().filter(|condition| seen.insert(*condition)).cloned().collect()
 }
 
 /// Their disjunction, as a balanced tree: thousands of terms must not make a deep one. False if there are none.

@@ -34,16 +34,16 @@ mod tests;
 mod tree;
 mod weight;
 
-use chrono_tz::Tz;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use footfall_lang::ast::{self, Source, Span};
 
 use analysis::{Analysis, Role};
 use compiler::Compiler;
-use lanes::{Errors, all_of, only_where};
+use lanes::{Errors, all_of, not_true, only_where};
 
-pub use functions::all as functions;
+pub use footfall_eval::Clock;
+pub use functions::all as scalar_functions;
 
 /// The columns that hold one property, one for each type it was seen with; absent ones were never written.
 ///
@@ -93,15 +93,6 @@ impl PropertyColumns {
 pub trait PropertyResolver {
     /// The columns of a property; [`PropertyColumns::default`] if it was never seen (it is undefined everywhere).
     fn property(&self, source: Source, key: &str) -> PropertyColumns;
-}
-
-/// What an expression may know besides its record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Clock {
-    /// `NOW`: when the query started, in Unix seconds.
-    pub now: i64,
-    /// The project's time zone.
-    pub zone: Tz,
 }
 
 /// A `where`.
@@ -170,7 +161,7 @@ pub fn compile_where(
     let analysis = Analysis::of(expr, Role::Condition, clock)?;
     let lanes = Compiler::new(&analysis, resolver, clock).compile(expr, 0);
     let mut conjuncts = vec![lanes.filter()];
-    conjuncts.extend(Errors::flag(&lanes.errors.open).map(|error| compare::not_true(&error)));
+    conjuncts.extend(lanes::distinct(&lanes.errors.open).iter().map(not_true));
     let mut errors = lanes.errors.all.clone();
     errors.extend(lanes.not_boolean());
     Ok(CompiledFilter {
@@ -212,7 +203,7 @@ pub fn compile_number(
     let value = match (lanes.float(), &type_error) {
         (None, _) => Expr::Literal(ScalarValue::Float64(None), None),
         (Some(number), None) => number,
-        (Some(number), Some(error)) => only_where(compare::not_true(error), number),
+        (Some(number), Some(error)) => only_where(not_true(error), number),
     };
     Ok(CompiledNumber { value, type_error, properties: analysis.properties() })
 }

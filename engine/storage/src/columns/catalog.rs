@@ -31,12 +31,15 @@ pub enum PropertyType {
     Integer,
     Double,
     String,
-    /// Null, lists and objects, as JSON text.
+    /// Lists and objects, as JSON text.
     Json,
+    /// An explicit JSON null: true where it was sent. Apart from the others, so that an occasional null does not turn a
+    /// column of numbers into text.
+    Null,
 }
 
 impl PropertyType {
-    pub const ALL: [Self; 5] = [Self::Boolean, Self::Integer, Self::Double, Self::String, Self::Json];
+    pub const ALL: [Self; 6] = [Self::Boolean, Self::Integer, Self::Double, Self::String, Self::Json, Self::Null];
 
     /// The column type for a value.
     pub fn of(value: &Value) -> Self {
@@ -45,7 +48,8 @@ impl PropertyType {
             Value::Int(_) => Self::Integer,
             Value::Float(_) => Self::Double,
             Value::Text(_) => Self::String,
-            Value::Null | Value::List(_) | Value::Map(_) => Self::Json,
+            Value::List(_) | Value::Map(_) => Self::Json,
+            Value::Null => Self::Null,
         }
     }
 
@@ -57,6 +61,7 @@ impl PropertyType {
             Self::Double => "double",
             Self::String => "string",
             Self::Json => "json",
+            Self::Null => "null",
         }
     }
 
@@ -67,7 +72,7 @@ impl PropertyType {
     /// The Arrow type of the column.
     pub fn data_type(self) -> DataType {
         match self {
-            Self::Boolean => DataType::Boolean,
+            Self::Boolean | Self::Null => DataType::Boolean,
             Self::Integer => DataType::Int64,
             Self::Double => DataType::Float64,
             Self::String | Self::Json => DataType::Utf8,
@@ -199,7 +204,8 @@ impl Catalog {
 
     fn free_name(&self, property: &str, kind: PropertyType) -> String {
         let own = escape(property);
-        let base = if self.by_property.contains_key(property) { format!("{own}__{}", kind.name()) } else { own };
+        // A null says nothing about a property's type: it never takes the plain name.
+        let base = if kind == PropertyType::Null || self.by_property.contains_key(property) { format!("{own}__{}", kind.name()) } else { own };
         let free = |name: &str| !self.taken.contains_key(&name.to_lowercase());
         if free(&base) {
             return base;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+    Array, ArrayBuilder, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
 };
 use arrow::compute::cast;
@@ -30,7 +30,7 @@ pub fn to_batch<'a>(
             properties.append(row, name, value, catalog);
         }
     }
-    let rows = builtin.uid.len();
+    let rows = ArrayBuilder::len(&builtin.uid);
     let mut fields: Vec<Field> = Builtin::ALL.into_iter().map(Builtin::field).collect();
     let mut arrays = builtin.finish();
     for (column, array) in properties.finish(rows) {
@@ -143,7 +143,7 @@ macro_rules! each_builder {
 impl ColumnBuilder {
     fn new(kind: PropertyType) -> Self {
         match kind {
-            PropertyType::Boolean => Self::Boolean(BooleanBuilder::new()),
+            PropertyType::Boolean | PropertyType::Null => Self::Boolean(BooleanBuilder::new()),
             PropertyType::Integer => Self::Integer(Int64Builder::new()),
             PropertyType::Double => Self::Double(Float64Builder::new()),
             PropertyType::String => Self::String(StringBuilder::new()),
@@ -155,6 +155,7 @@ impl ColumnBuilder {
         self.pad(row);
         match (self, value) {
             (Self::Boolean(b), Value::Bool(v)) => b.append_value(*v),
+            (Self::Boolean(b), Value::Null) => b.append_value(true),
             (Self::Integer(b), Value::Int(v)) => b.append_value(*v),
             (Self::Double(b), Value::Float(v)) => b.append_value(*v),
             (Self::String(b), Value::Text(v)) => b.append_value(v),
@@ -166,7 +167,7 @@ impl ColumnBuilder {
 
     fn pad(&mut self, rows: usize) {
         each_builder!(self, b => {
-            let missing = rows.saturating_sub(arrow::array::ArrayBuilder::len(b));
+            let missing = rows.saturating_sub(ArrayBuilder::len(b));
             if missing > 0 {
                 // StringBuilder has no bulk append of nulls; gaps are short where a property is common.
                 for _ in 0..missing {
@@ -178,7 +179,7 @@ impl ColumnBuilder {
 
     fn finish(mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
-        each_builder!(self, b => Arc::new(b.finish()))
+        each_builder!(&mut self, b => Arc::new(b.finish()))
     }
 }
 
@@ -248,6 +249,7 @@ impl RowReader {
     pub fn properties(&self, row: usize) -> impl Iterator<Item = (&str, Value)> {
         self.properties.iter().filter(move |(_, array)| array.is_valid(row)).map(move |(column, array)| {
             let value = match column.kind {
+                PropertyType::Null => Value::Null,
                 PropertyType::Boolean => Value::Bool(array.as_boolean().value(row)),
                 PropertyType::Integer => Value::Int(array.as_primitive::<Int64Type>().value(row)),
                 PropertyType::Double => Value::Float(array.as_primitive::<Float64Type>().value(row)),
@@ -308,7 +310,7 @@ mod tests {
         ];
         let mut catalog = Arc::new(Catalog::default());
         let batch = to_batch(rows.iter(), &mut catalog).unwrap();
-        assert_eq!(batch.num_columns(), Builtin::ALL.len() + 5);
+        assert_eq!(batch.num_columns(), Builtin::ALL.len() + 6);
         let reader = RowReader::try_new(&batch).unwrap();
         for (i, row) in rows.iter().enumerate() {
             assert!(reader.has_properties(i, &row.event.properties), "row {i}");

@@ -85,7 +85,10 @@ async fn what_files_cannot_do_is_refused_as_the_wrapped_store_does() {
     assert!(matches!(refused, Err(Error::NotImplemented { .. })));
     let refused = store.put_multipart_opts(&at("a"), attributes.into()).await;
     assert!(matches!(refused, Err(Error::NotImplemented { .. })));
-    assert!(store.put(&ObjectPath::parse("a#1").unwrap(), vec![1].into()).await.is_err(), "staging names are not for objects");
+    assert!(
+        store.put(&ObjectPath::parse("a#1").unwrap(), vec![1].into()).await.is_err(),
+        "staging names are not for objects"
+    );
     assert_eq!(files(&store), BTreeMap::new());
 }
 

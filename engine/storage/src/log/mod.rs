@@ -101,7 +101,8 @@ pub struct Entry {
 }
 
 /// Runs once on the log's thread when the fate of an entry is known. Keep it short, for the next group waits for it,
-/// and never append from within: the queue may be full and only this thread empties it.
+/// and never append from within, nor take a lock that somebody holds across [`Log::append`] or [`Log::barrier`]: the
+/// queue may be full, and only this thread empties it. Under such a lock use a [`Reservation`].
 pub type OnDurable = Box<dyn FnOnce(Result<Lsn, LogError>) + Send>;
 
 #[derive(Debug, Clone)]
@@ -204,8 +205,14 @@ impl Log {
         self.queue.append(entry, on_durable)
     }
 
-    /// A place in the queue for one entry of about `payload_bytes`, or [`LogError::Full`] at once. With it in hand,
-    /// [`Reservation::append`] never blocks. Dropped unused, it gives the place back.
+    /// A place in the queue for one entry of about `payload_bytes`; waits for it. With it in hand, neither
+    /// [`Reservation::append`] nor [`Reservation::barrier`] blocks, so a lock that callbacks take as well may be held
+    /// across them. Dropped unused, it gives the place back.
+    pub fn reserve(&self, payload_bytes: usize) -> Result<Reservation, LogError> {
+        self.queue.reserve(payload_bytes)
+    }
+
+    /// As [`Log::reserve`], but answers [`LogError::Full`] at once where that would wait.
     pub fn try_reserve(&self, payload_bytes: usize) -> Result<Reservation, LogError> {
         self.queue.try_reserve(payload_bytes)
     }

@@ -64,6 +64,47 @@ fn what_was_acknowledged_survives_a_power_cut() {
     println!("power cuts={cuts} {tally:?}");
 }
 
+/// Under load every sync carries the names of everybody else's files to the disk as well. Here each write is alone.
+#[test]
+fn each_way_to_write_an_object_is_durable_by_itself() {
+    let disk = match Disk::mount() {
+        Ok(disk) => disk,
+        Err(reason) => {
+            eprintln!("SKIPPED each_way_to_write_an_object_is_durable_by_itself: {reason}");
+            return;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let store = DurableLocal::new(disk.path().join(load::DURABLE_DIR)).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for n in 0..load::WAYS_TO_PUT {
+        let name = format!("way/{n}/object");
+        runtime.block_on(load::put(&store, &name, n));
+        names.push(name);
+        expect_objects(&disk, &names);
+    }
+    let (first, copy) = (names[0].clone(), "copied/there/object".to_owned());
+    runtime.block_on(store.copy(&first.as_str().into(), &copy.as_str().into())).unwrap();
+    runtime.block_on(store.delete(&first.as_str().into())).unwrap();
+    names[0] = copy;
+    expect_names(&disk, &names);
+}
+
+fn expect_objects(disk: &Disk, names: &[String]) {
+    for (name, bytes) in expect_names(disk, names) {
+        assert!(bytes == object_bytes(&name), "D1: {name} is there with {} bytes that are not it", bytes.len());
+    }
+}
+
+fn expect_names(disk: &Disk, names: &[String]) -> Vec<(String, Vec<u8>)> {
+    let image = disk.cut();
+    let copy = disk.mount_copy(&image);
+    let visible = read_all(&DurableLocal::new(copy.path().join(load::DURABLE_DIR)).unwrap());
+    let found: BTreeSet<&String> = visible.iter().map(|(name, _)| name).collect();
+    assert_eq!(found, names.iter().collect(), "D2, D4: exactly the names that were answered");
+    visible
+}
+
 fn check_log(root: &Path, before: &load::Snapshot, after: &load::Snapshot, tally: &mut Tally) {
     let options = load::log_options(root);
     let mut expected = None;

@@ -60,8 +60,7 @@ impl Stop {
 
 impl Queue {
     pub fn new(next_lsn: Lsn, len_max: usize, bytes_max: usize) -> Self {
-        let state =
-            State { queued: VecDeque::new(), next_lsn: next_lsn.0, held_len: 0, held_bytes: 0, stopped: None };
+        let state = State { queued: VecDeque::new(), next_lsn: next_lsn.0, held_len: 0, held_bytes: 0, stopped: None };
         Self {
             state: Mutex::new(state),
             work: Condvar::new(),
@@ -93,6 +92,12 @@ impl Queue {
             return Err(LogError::Full);
         }
         state.hold(payload_bytes);
+        Ok(Reservation { queue: Arc::clone(self), payload_bytes })
+    }
+
+    pub fn reserve(self: &Arc<Self>, payload_bytes: usize) -> Result<Reservation, LogError> {
+        check_payload(payload_bytes)?;
+        self.wait_for_room(payload_bytes)?.hold(payload_bytes);
         Ok(Reservation { queue: Arc::clone(self), payload_bytes })
     }
 
@@ -199,13 +204,20 @@ impl Reservation {
     /// As [`Log::append`](super::Log::append), without blocking. The payload may turn out larger than was reserved.
     pub fn append(self, entry: Entry, on_durable: OnDurable) -> Result<Lsn, LogError> {
         check_payload(entry.payload.len())?;
+        self.push(Some(entry), on_durable)
+    }
+
+    /// As [`Log::barrier`](super::Log::barrier), without blocking: for when there turned out to be nothing to append.
+    pub fn barrier(self, on_durable: OnDurable) -> Result<(), LogError> {
+        self.push(None, on_durable).map(drop)
+    }
+
+    fn push(self, entry: Option<Entry>, on_durable: OnDurable) -> Result<Lsn, LogError> {
         let mut state = self.queue.state.lock();
         state.check_running()?;
-        // On top of our own place, which `drop` gives back below.
-        state.hold(entry.payload.len());
-        let lsn = self.queue.push(&mut state, Some(entry), on_durable);
-        drop(state);
-        Ok(lsn)
+        // On top of our own place, which `drop` gives back once the lock is free.
+        state.hold(entry.as_ref().map_or(0, |entry| entry.payload.len()));
+        Ok(self.queue.push(&mut state, entry, on_durable))
     }
 }
 

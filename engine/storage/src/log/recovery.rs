@@ -36,10 +36,7 @@ struct Torn {
 }
 
 /// Reads every segment, oldest first, and hands each record on. Changes nothing.
-pub(super) fn scan<E>(
-    dir: &Path,
-    mut replay: impl FnMut(Record<'_>) -> Result<(), E>,
-) -> Result<Scan, LogError>
+pub(super) fn scan<E>(dir: &Path, mut replay: impl FnMut(Record<'_>) -> Result<(), E>) -> Result<Scan, LogError>
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {

@@ -92,7 +92,12 @@ pub(super) fn list_segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     for dir_entry in std::fs::read_dir(dir)? {
         let path = dir_entry?.path();
         let stem = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".log"));
-        let Some(number) = stem.filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit())).and_then(|stem| stem.parse().ok()) else { continue };
+        let Some(number) = stem
+            .filter(|stem| stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|stem| stem.parse().ok())
+        else {
+            continue;
+        };
         found.push((number, path));
     }
     found.sort_unstable();

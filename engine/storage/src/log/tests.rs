@@ -99,7 +99,8 @@ fn l3_callbacks_come_in_the_order_of_the_calls_barriers_among_them() {
             scope.spawn(move || {
                 for n in 0..200_u32 {
                     let answered = Arc::clone(answered);
-                    let on_durable: OnDurable = Box::new(move |outcome| answered.lock().unwrap().push(outcome.unwrap()));
+                    let on_durable: OnDurable =
+                        Box::new(move |outcome| answered.lock().unwrap().push(outcome.unwrap()));
                     let mut order = order.lock().unwrap();
                     if n % 5 == 0 {
                         let last = order.last().copied().unwrap_or(Lsn(0));
@@ -198,6 +199,33 @@ fn a_full_queue_refuses_reservations_and_blocks_appends() {
     });
     log.close();
     assert_eq!(open(LogOptions::new(dir.path())).unwrap().2.len(), 5);
+}
+
+#[test]
+fn with_reservations_callbacks_may_take_the_lock_that_orders_the_calls() {
+    let dir = TempDir::new().unwrap();
+    let (log, _, _) = open(LogOptions { queue_len: 2, ..LogOptions::new(dir.path()) }).unwrap();
+    let visible = Arc::new(Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..50 {
+                    let reserved = log.reserve(10).unwrap();
+                    let told = Arc::clone(&visible);
+                    let _order = visible.lock().unwrap();
+                    let on_durable: OnDurable = Box::new(move |outcome| told.lock().unwrap().push(outcome.unwrap().0));
+                    if n % 10 == 0 {
+                        reserved.barrier(on_durable).unwrap();
+                    } else {
+                        reserved.append(entry(&[0; 10]), on_durable).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    log.close();
+    let visible = visible.lock().unwrap();
+    assert!(visible.is_sorted() && visible.len() == 200 && visible.last() == Some(&180));
 }
 
 #[test]

@@ -275,17 +275,18 @@ fn earlier_position(state: &State, keys: &[Option<EventKey>], earlier: usize) ->
     state.keys.get(key)
 }
 
-/// Payload of an events record: format byte, then the rows.
+/// Payload of an events record: format byte, then a JSON array of rows, which a person can read in a dump.
 fn encode(rows: &[StoredEvent]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(rows.len() * 256);
+    let mut payload = Vec::with_capacity(rows.len() * 512);
     payload.push(EVENTS_FORMAT);
-    postcard::to_extend(rows, payload).expect("plain data always serialises into a growing buffer")
+    serde_json::to_writer(&mut payload, rows).expect("plain data with text keys always serialises into memory");
+    payload
 }
 
 /// The rows of an events record.
 pub(crate) fn decode(payload: &[u8]) -> Result<Vec<StoredEvent>, String> {
     match payload.split_first() {
-        Some((&EVENTS_FORMAT, rows)) => postcard::from_bytes(rows).map_err(|e| e.to_string()),
+        Some((&EVENTS_FORMAT, rows)) => serde_json::from_slice(rows).map_err(|e| e.to_string()),
         Some((format, _)) => Err(format!("unknown record format {format}")),
         None => Err("empty record".to_owned()),
     }

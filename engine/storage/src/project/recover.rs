@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use chrono::NaiveDate;
 use footfall_model::{ProjectId, Shard, Uid};
@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::append::decode;
 use super::flush::CHECKSUM_TAG;
 use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
-use crate::columns::Catalog;
+use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
 use crate::keys::event_key;
 use crate::live::LiveRows;
@@ -151,6 +151,7 @@ fn events_definition(id: ProjectId) -> TableDefinition {
         name: format!("footfall project {id} events"),
         schema: table_schema(&Catalog::default()),
         partition_columns: vec!["day".to_owned(), "shard".to_owned()],
+        stats_columns: vec![Builtin::Time.name().to_owned()],
     }
 }
 
@@ -159,6 +160,7 @@ fn users_definition(id: ProjectId) -> TableDefinition {
         name: format!("footfall project {id} users"),
         schema: users_schema(),
         partition_columns: Vec::new(),
+        stats_columns: Vec::new(),
     }
 }
 

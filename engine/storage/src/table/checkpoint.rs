@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
-use arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use arrow::json::{LineDelimitedWriter, ReaderBuilder};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use deltalake_core::kernel::{Action, Add, Remove, Transaction};
@@ -27,7 +27,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use serde::{Deserialize, Serialize};
 
-use super::entry::LogEntry;
+use super::entry::{LogEntry, optional};
 use super::error::TableError;
 use super::log::{Log, folder};
 use super::replay::Replay;
@@ -160,7 +160,8 @@ fn encode(state: &Replay) -> Result<Bytes, ArrowError> {
 
 fn decode(version: u64, bytes: Bytes) -> Result<Vec<Action>, ArrowError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
-    let wanted: Vec<usize> = SCHEMA.fields().iter().filter_map(|field| builder.schema().index_of(field.name()).ok()).collect();
+    let wanted: Vec<usize> =
+        SCHEMA.fields().iter().filter_map(|field| builder.schema().index_of(field.name()).ok()).collect();
     let projection = ProjectionMask::roots(builder.parquet_schema(), wanted);
     let reader = builder.with_projection(projection).with_batch_size(ROWS_PER_BATCH).build()?;
     let mut actions = Vec::new();
@@ -186,11 +187,11 @@ fn to_json_lines(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
 fn add(file: &FileEntry) -> Add {
     Add {
         path: file.path.clone(),
-        partition_values: file.partition_values.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect(),
+        partition_values: optional(&file.partition_values),
         size: file.bytes.cast_signed(), // came from an i64
         modification_time: file.modified_at_ms,
         stats: file.stats.clone(),
-        tags: Some(file.tags.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect()),
+        tags: Some(optional(&file.tags)),
         ..Add::default()
     }
 }
@@ -200,7 +201,7 @@ fn remove(gone: &Tombstone) -> Remove {
         path: gone.path.clone(),
         deletion_timestamp: Some(gone.removed_at.timestamp_millis()),
         extended_file_metadata: Some(true),
-        partition_values: Some(gone.partition_values.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect()),
+        partition_values: Some(optional(&gone.partition_values)),
         size: Some(gone.bytes.cast_signed()), // came from an i64
         ..Remove::default()
     }
@@ -213,21 +214,49 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let long = |name: &str| field(name, DataType::Int64);
     let int = |name: &str| field(name, DataType::Int32);
     let flag = |name: &str| field(name, DataType::Boolean);
-    let map = |name: &str| Field::new_map(name, "key_value", Field::new("key", DataType::Utf8, false), text("value"), false, true);
+    let map = |name: &str| {
+        Field::new_map(name, "key_value", Field::new("key", DataType::Utf8, false), text("value"), false, true)
+    };
     let list = |name: &str| Field::new_list(name, text("element"), true);
     let group = |name: &str, fields: Vec<Field>| field(name, DataType::Struct(Fields::from(fields)));
     Arc::new(Schema::new(vec![
         group("txn", vec![text("appId"), long("version"), long("lastUpdated")]),
-        group("add", vec![
-            text("path"), map("partitionValues"), long("size"), long("modificationTime"), flag("dataChange"), text("stats"), map("tags"),
-        ]),
-        group("remove", vec![
-            text("path"), long("deletionTimestamp"), flag("dataChange"), flag("extendedFileMetadata"), map("partitionValues"), long("size"),
-        ]),
-        group("metaData", vec![
-            text("id"), text("name"), text("description"), group("format", vec![text("provider"), map("options")]),
-            text("schemaString"), list("partitionColumns"), map("configuration"), long("createdTime"),
-        ]),
+        group(
+            "add",
+            vec![
+                text("path"),
+                map("partitionValues"),
+                long("size"),
+                long("modificationTime"),
+                flag("dataChange"),
+                text("stats"),
+                map("tags"),
+            ],
+        ),
+        group(
+            "remove",
+            vec![
+                text("path"),
+                long("deletionTimestamp"),
+                flag("dataChange"),
+                flag("extendedFileMetadata"),
+                map("partitionValues"),
+                long("size"),
+            ],
+        ),
+        group(
+            "metaData",
+            vec![
+                text("id"),
+                text("name"),
+                text("description"),
+                group("format", vec![text("provider"), map("options")]),
+                text("schemaString"),
+                list("partitionColumns"),
+                map("configuration"),
+                long("createdTime"),
+            ],
+        ),
         group("protocol", vec![int("minReaderVersion"), int("minWriterVersion")]),
     ]))
 });

@@ -36,13 +36,25 @@ pub enum Operation {
     Erase,
 }
 
+impl Operation {
+    /// Delta's word for it, for those who read a table's history.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Append => "WRITE",
+            Self::Compact => "OPTIMIZE",
+            Self::Erase => "DELETE",
+        }
+    }
+}
+
 /// Moves `app_id` from one version to a higher one, in the same atomic step as the files.
 ///
 /// Two writers that believe they own the same `app_id` cannot both succeed, which is what fences a zombie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     pub app_id: String,
-    /// The version the caller's work started from, `None` if this `app_id` never committed.
+    /// The version the caller's work started from, `None` if this `app_id` never committed. Take it from the snapshot the
+    /// work rests on: one read just before the commit would let an outdated writer through.
     pub from: Option<i64>,
     pub to: i64,
 }
@@ -71,7 +83,7 @@ pub struct ColumnStats {
     pub nulls: u64,
 }
 
-/// How a commit ended. Either way the table now contains the work; only `Committed` contains *these* files.
+/// How a commit ended. Either way the work is in the table; only after `Committed` is it in *these* files for sure.
 #[derive(Clone, Debug)]
 pub enum CommitOutcome {
     /// Our files are in the table, exactly once.

@@ -18,7 +18,6 @@ use deltalake_core::logstore::get_actions;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::commit::Operation;
 use super::error::TableError;
 use super::snapshot::{FileEntry, Tombstone};
 
@@ -78,7 +77,10 @@ impl LogEntry {
                 // Change data is a second copy for streams; it never is part of the table's state.
                 Action::Cdc(_) => {}
                 Action::DomainMetadata(domain) => {
-                    return Err(TableError::Unsupported { version, feature: format!("domain metadata {}", domain.domain) });
+                    return Err(TableError::Unsupported {
+                        version,
+                        feature: format!("domain metadata {}", domain.domain),
+                    });
                 }
             }
         }
@@ -88,23 +90,17 @@ impl LogEntry {
 
 /// The bytes of a commit: `actions` behind a header that names the writer and vouches for the rest.
 pub(super) fn encode(
-    operation: Option<Operation>,
+    operation: &str,
     commit_id: &str,
     at: DateTime<Utc>,
     actions: &[Action],
 ) -> Result<Bytes, TableError> {
     let lines: Vec<String> = actions.iter().map(to_json).collect::<Result<_, _>>()?;
     let body = lines.join("\n");
-    let (name, parameters) = match operation {
-        None => ("CREATE TABLE", json!({})),
-        Some(Operation::Append) => ("WRITE", json!({"mode": "Append"})),
-        Some(Operation::Compact) => ("OPTIMIZE", json!({})),
-        Some(Operation::Erase) => ("DELETE", json!({})),
-    };
     let header = CommitInfo {
         timestamp: Some(at.timestamp_millis()),
-        operation: Some(name.to_owned()),
-        operation_parameters: Some(parameters.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect()),
+        operation: Some(operation.to_owned()),
+        operation_parameters: Some(HashMap::new()),
         engine_info: Some(ENGINE.to_owned()),
         info: HashMap::from([
             ("txnId".to_owned(), json!(commit_id)),
@@ -167,6 +163,13 @@ fn tombstone(remove: Remove) -> Tombstone {
         partition_values: present(remove.partition_values.unwrap_or_default()),
         bytes: remove.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
     }
+}
+
+/// Delta's maps have nullable values, ours do not.
+pub(super) fn optional<'a>(
+    values: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> HashMap<String, Option<String>> {
+    values.into_iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()
 }
 
 fn present(values: HashMap<String, Option<String>>) -> BTreeMap<String, String> {

@@ -3,7 +3,8 @@
 //! The one idea: a version is an object `_delta_log/{version}.json` that can be created only once. Whoever creates it
 //! has committed; everything else here is about being sure whether that was us. Rows, Parquet and deletion of files
 //! are other modules' business. Of deltalake-core we use the protocol's vocabulary (actions, schemas, metadata); the
-//! replay is ours, because a commit must cost the size of the commit and not that of the table.
+//! replay is ours: its own reads the table again for each commit (at 100,000 files 300 ms of CPU, here 5), knows no list
+//! of transactions, and panics on what it does not expect.
 //!
 //! Invariants:
 //! - T1: adds, removes, schema and transaction of a commit share one version; a version never changes.
@@ -39,7 +40,8 @@ use chrono::Utc;
 use deltalake_core::DeltaTableError;
 use deltalake_core::kernel::{Action, MetadataExt as _, new_metadata};
 use object_store::ObjectStore;
-use tokio::sync::{Mutex, watch};
+use parking_lot::RwLock;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 pub use self::commit::{AddFile, ColumnStats, CommitOutcome, Operation, TableCommit, Transaction};
@@ -74,7 +76,7 @@ pub struct TableDefinition {
 pub struct Table {
     log: Log,
     head: Mutex<Replay>,
-    published: watch::Sender<Arc<TableSnapshot>>,
+    published: RwLock<Arc<TableSnapshot>>,
 }
 
 impl Table {
@@ -91,7 +93,7 @@ impl Table {
         loop {
             if let Some(head) = checkpoint::open(&log).await? {
                 definition.check(&head)?;
-                let (published, _) = watch::channel(Arc::new(head.snapshot()));
+                let published = RwLock::new(Arc::new(head.snapshot()));
                 return Ok(Self { log, head: Mutex::new(head), published });
             }
             // Whether we or someone else created it, or the store only says that we did not: the log knows (T4).
@@ -107,12 +109,7 @@ impl Table {
 
     /// The newest version this process knows of.
     pub fn snapshot(&self) -> Arc<TableSnapshot> {
-        Arc::clone(&self.published.borrow())
-    }
-
-    /// Follows the versions as this process learns of them.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<TableSnapshot>> {
-        self.published.subscribe()
+        Arc::clone(&self.published.read())
     }
 
     /// Reads what other processes committed.
@@ -147,7 +144,7 @@ impl Table {
                 Err(conflict) => return Err(conflict),
             };
             let version = head.version + 1;
-            let bytes = entry::encode(Some(commit.operation), &id, commit.at, &actions)?;
+            let bytes = entry::encode(commit.operation.name(), &id, commit.at, &actions)?;
             let Err(source) = self.log.create(version, bytes.clone()).await else {
                 // The state moves by the bytes in the log, so that it cannot drift from what other readers see.
                 head.extend(vec![LogEntry::decode(version, &bytes)?])?;
@@ -191,8 +188,9 @@ impl Table {
     }
 
     fn publish(&self, head: &Replay) {
-        if self.published.borrow().version != head.version {
-            self.published.send_replace(Arc::new(head.snapshot()));
+        if self.published.read().version != head.version {
+            let snapshot = Arc::new(head.snapshot());
+            *self.published.write() = snapshot;
         }
     }
 }
@@ -218,7 +216,7 @@ impl TableDefinition {
             .and_then(|metadata| metadata.with_name(self.name.clone()))
             .map_err(DeltaTableError::from)?;
         let actions = [Action::Protocol(entry::protocol()?), Action::Metadata(metadata)];
-        entry::encode(None, &Uuid::new_v4().to_string(), Utc::now(), &actions)
+        entry::encode("CREATE TABLE", &Uuid::new_v4().to_string(), Utc::now(), &actions)
     }
 
     /// Whether a table that exists can be what the caller has in mind.
@@ -229,7 +227,8 @@ impl TableDefinition {
             return Err(TableError::PartitioningMismatch { expected, found: found.to_vec() });
         }
         let current = head.schema.fields();
-        let shared: Vec<_> = self.schema.fields().iter().filter(|f| current.find(f.name()).is_some()).cloned().collect();
+        let shared: Vec<_> =
+            self.schema.fields().iter().filter(|f| current.find(f.name()).is_some()).cloned().collect();
         schema::grow(&head.schema, &Schema::new(shared)).map(|_| ())
     }
 }

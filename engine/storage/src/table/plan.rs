@@ -1,11 +1,12 @@
 //! What a commit would write at the end of a given log; or why it must not. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use deltalake_core::kernel::{Action, Add, MetadataExt as _, Remove, Transaction as TransactionAction};
 use serde_json::{Map, Value, json};
 
 use super::commit::{AddFile, Operation, TableCommit};
+use super::entry::optional;
 use super::error::TableError;
 use super::replay::Replay;
 use super::schema;
@@ -95,23 +96,18 @@ fn validate(head: &Replay, commit: &TableCommit) -> Result<(), TableError> {
             return Err(invalid("size or row count beyond the log's range", &file.path));
         }
     }
-    if let Some(transaction) = &commit.transaction
-        && transaction.from.is_some_and(|from| from >= transaction.to)
-    {
-        return Err(invalid("transaction does not advance", &transaction.app_id));
-    }
     Ok(())
 }
 
 fn add(commit: &TableCommit, file: &AddFile) -> Add {
     Add {
         path: file.path.clone(),
-        partition_values: file.partition_values.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect(),
+        partition_values: optional(file.partition_values.iter().map(|(k, v)| (k, v))),
         size: file.bytes.cast_signed(), // in range: validate()
         modification_time: commit.at.timestamp_millis(),
         data_change: commit.operation != Operation::Compact,
         stats: Some(stats_json(file)),
-        tags: Some(file.tags.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect()),
+        tags: Some(optional(&file.tags)),
         ..Add::default()
     }
 }
@@ -131,7 +127,6 @@ fn stats_json(file: &AddFile) -> String {
 
 fn remove(head: &Replay, commit: &TableCommit, path: &str) -> Result<Remove, TableError> {
     let file = head.files.get(path).ok_or_else(|| TableError::FileMissing { path: path.to_owned() })?;
-    let optional = |values: &BTreeMap<String, String>| values.iter().map(|(k, v)| (k.clone(), Some(v.clone()))).collect();
     Ok(Remove {
         path: file.path.clone(),
         data_change: commit.operation != Operation::Compact,

@@ -98,8 +98,7 @@ impl Replay {
 }
 
 fn parse_schema(version: u64, metadata: &Metadata) -> Result<SchemaRef, TableError> {
-    let schema =
-        metadata.parse_schema().map_err(|error| TableError::Corrupt { version, reason: error.to_string() })?;
+    let schema = metadata.parse_schema().map_err(|error| TableError::Corrupt { version, reason: error.to_string() })?;
     schema::to_arrow(&schema)
 }
 

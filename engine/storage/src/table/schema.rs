@@ -24,28 +24,40 @@ pub(super) fn to_arrow(schema: &StructType) -> Result<SchemaRef, TableError> {
 }
 
 /// `current` with the columns and metadata it lacks from `wanted`, or `None` if it lacks nothing.
+///
+/// Called with every column for every flush, so only fields that are not word for word in `current` are converted.
 pub(super) fn grow(current: &Schema, wanted: &Schema) -> Result<Option<SchemaRef>, TableError> {
-    let wanted = to_arrow(&to_delta(wanted)?)?;
     let mut fields: Vec<FieldRef> = current.fields().iter().cloned().collect();
-    let places: HashMap<String, usize> =
-        fields.iter().enumerate().map(|(at, field)| (field.name().to_lowercase(), at)).collect();
+    let mut places: HashMap<String, usize> = HashMap::with_capacity(fields.len());
+    for (at, field) in fields.iter().enumerate() {
+        places.insert(field.name().to_lowercase(), at);
+    }
     let mut grown = false;
     for field in wanted.fields() {
-        match places.get(&field.name().to_lowercase()).and_then(|at| fields.get_mut(*at)) {
+        let name = field.name().to_lowercase();
+        match places.get(&name).and_then(|at| fields.get_mut(*at)) {
+            Some(present) if present == field => {}
             Some(present) => {
-                if let Some(merged) = merge(present, field)? {
+                if let Some(merged) = merge(present, &as_stored(field)?)? {
                     *present = merged;
                     grown = true;
                 }
             }
             None if field.is_nullable() => {
-                fields.push(Arc::clone(field));
+                places.insert(name, fields.len());
+                fields.push(as_stored(field)?);
                 grown = true;
             }
             None => return Err(conflict(field, "a new column must be nullable, older files lack it")),
         }
     }
     Ok(grown.then(|| Arc::new(Schema::new(fields))))
+}
+
+/// The field as it comes back from the log: timestamps in microseconds, list items named `element`.
+fn as_stored(field: &FieldRef) -> Result<FieldRef, TableError> {
+    let stored = to_arrow(&to_delta(&Schema::new(vec![Arc::clone(field)]))?)?;
+    Ok(stored.fields().first().map_or_else(|| Arc::clone(field), Arc::clone))
 }
 
 /// The present field with metadata keys it lacks, or `None` if it lacks none.

@@ -1,15 +1,16 @@
 //! Rows of property columns as records of the scalar evaluator.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Result;
-use footfall_lang::ast::Source;
+use footfall_eval::{EvalValue as Value, Lookup, Record, TypeError, evaluate};
+use footfall_lang::ast::{Expr, Source};
 
 use crate::compile::functions::Texts;
-use crate::compile::scalar::{self, Record, Value};
+use crate::compile::{Clock, scalar};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +30,8 @@ enum Column {
     Int(Int64Array),
     Float(Float64Array),
     Text(Texts),
-    Json(Texts),
+    /// With the row read last: one evaluation may ask for it many times.
+    Json(Texts, RefCell<Option<(usize, Value)>>),
     /// Milliseconds.
     Datetime(Int64Array),
     UnixTime(Int64Array),
@@ -51,7 +53,7 @@ impl Column {
             Lane::Int => Self::Int(to(&DataType::Int64)?.as_primitive().clone()),
             Lane::Float => Self::Float(to(&DataType::Float64)?.as_primitive().clone()),
             Lane::Text => Self::Text(Texts::new(array)?),
-            Lane::Json => Self::Json(Texts::new(array)?),
+            Lane::Json => Self::Json(Texts::new(array)?, RefCell::default()),
             Lane::Datetime => Self::Datetime(milliseconds()?),
             Lane::UnixTime => Self::UnixTime(milliseconds()?),
         })
@@ -64,7 +66,16 @@ impl Column {
             Self::Int(array) => array.is_valid(row).then(|| Value::Number(array.value(row) as f64)),
             Self::Float(array) => array.is_valid(row).then(|| Value::Number(array.value(row))),
             Self::Text(texts) => texts.get(row).map(|text| Value::Text(text.into())),
-            Self::Json(texts) => texts.get(row).map(scalar::json_value),
+            Self::Json(texts, last) => {
+                let text = texts.get(row)?;
+                let mut last = last.borrow_mut();
+                if let Some((_, value)) = last.as_ref().filter(|(known, _)| *known == row) {
+                    return Some(value.clone());
+                }
+                let value = scalar::json_value(text);
+                *last = Some((row, value.clone()));
+                Some(value)
+            }
             Self::Datetime(array) => array.is_valid(row).then(|| Value::Datetime(array.value(row).div_euclid(1000))),
             Self::UnixTime(array) => {
                 array.is_valid(row).then(|| Value::Number(array.value(row).div_euclid(1000) as f64))
@@ -76,7 +87,8 @@ impl Column {
 /// The columns of a batch, by property.
 #[derive(Default)]
 pub(super) struct Columns<'a> {
-    properties: HashMap<(Source, &'a str), Vec<Column>>,
+    // Few enough to search.
+    properties: Vec<(Source, &'a str, Vec<Column>)>,
 }
 
 impl<'a> Columns<'a> {
@@ -87,24 +99,31 @@ impl<'a> Columns<'a> {
         columns: impl Iterator<Item = (Lane, &'b ArrayRef)>,
     ) -> Result<()> {
         let columns = columns.map(|(lane, array)| Column::read(lane, array)).collect::<Result<Vec<_>>>()?;
-        self.properties.insert((source, key), columns);
+        self.properties.push((source, key, columns));
         Ok(())
     }
 
-    pub(super) fn row(&self, row: usize) -> Row<'_> {
-        Row { columns: self, row }
+    /// Evaluates a tree on one row.
+    pub(super) fn evaluate(&self, tree: &Expr, row: usize, clock: &Clock) -> Result<Value, TypeError> {
+        let source = |source: Source| Row { columns: self, row, source };
+        let (properties, event) = (source(Source::Properties), source(Source::Event));
+        let (user, behaviors) = (source(Source::User), source(Source::Behaviors));
+        evaluate(tree, &Record { properties: &properties, event: &event, user: &user, behaviors: &behaviors }, clock)
     }
 }
 
-/// One row.
-pub(super) struct Row<'a> {
+/// One source of one row.
+struct Row<'a> {
     columns: &'a Columns<'a>,
     row: usize,
+    source: Source,
 }
 
-impl Record for Row<'_> {
-    fn property(&self, source: Source, key: &str) -> Value {
-        let columns = self.columns.properties.get(&(source, key));
-        columns.and_then(|columns| columns.iter().find_map(|column| column.value(self.row))).unwrap_or(Value::Undefined)
+impl Lookup for Row<'_> {
+    fn get(&self, key: &str) -> Value {
+        let mut properties = self.columns.properties.iter();
+        let found = properties.find(|(source, name, _)| *source == self.source && *name == key);
+        let value = found.and_then(|(_, _, columns)| columns.iter().find_map(|column| column.value(self.row)));
+        value.unwrap_or(Value::Undefined)
     }
 }

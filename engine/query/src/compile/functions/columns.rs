@@ -36,7 +36,9 @@ impl Args {
     }
 
     pub(super) fn numbers(&self, position: usize) -> Result<Numbers<Float64Array>> {
-        Numbers::read(self.value(position)?, &DataType::Float64, |array| array.as_primitive_opt::<Float64Type>().cloned())
+        Numbers::read(self.value(position)?, &DataType::Float64, |array| {
+            array.as_primitive_opt::<Float64Type>().cloned()
+        })
     }
 
     pub(super) fn integers(&self, position: usize) -> Result<Numbers<Int64Array>> {
@@ -53,9 +55,7 @@ impl Args {
     pub(super) fn texts(&self, position: usize) -> Result<Texts> {
         match self.value(position)? {
             ColumnarValue::Array(array) => Texts::new(array),
-            ColumnarValue::Scalar(scalar) => {
-                Ok(Texts::Scalar(scalar.try_as_str().flatten().map(str::to_owned)))
-            }
+            ColumnarValue::Scalar(scalar) => Ok(Texts::Scalar(scalar.try_as_str().flatten().map(str::to_owned))),
         }
     }
 
@@ -176,5 +176,9 @@ pub(super) fn presentable(number: f64) -> Option<f64> {
 
 /// A scalar if every argument was one, so that constants stay constants.
 pub(super) fn result(array: ArrayRef, scalar: bool) -> Result<ColumnarValue> {
-    if scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?)) } else { Ok(ColumnarValue::Array(array)) }
+    if scalar {
+        Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?))
+    } else {
+        Ok(ColumnarValue::Array(array))
+    }
 }

@@ -38,14 +38,13 @@ pub(super) enum Op {
     Concat,
     RegexMatch,
     RegexExtract,
-    RegexReplace,
 }
 
 static FUNCTIONS: LazyLock<Vec<(Op, Arc<ScalarUDF>)>> =
     LazyLock::new(|| Op::ALL.iter().map(|op| (*op, Arc::new(Kernel::udf(*op)))).collect());
 
 impl Op {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::Finite,
         Self::Seconds,
         Self::Floor,
@@ -72,7 +71,6 @@ impl Op {
         Self::Concat,
         Self::RegexMatch,
         Self::RegexExtract,
-        Self::RegexReplace,
     ];
 
     /// The shared function object.
@@ -111,7 +109,6 @@ impl Op {
             Self::Concat => ("expression_concat", Utf8, 2),
             Self::RegexMatch => ("expression_regex_match", Boolean, 2),
             Self::RegexExtract => ("expression_regex_extract", Utf8, 3),
-            Self::RegexReplace => ("expression_regex_replace", Utf8, 3),
         }
     }
 
@@ -143,7 +140,6 @@ impl Op {
             Self::Concat => texts::concat(args),
             Self::RegexMatch => texts::regex_match(args),
             Self::RegexExtract => texts::regex_extract(args),
-            Self::RegexReplace => texts::regex_replace(args),
         }
     }
 }

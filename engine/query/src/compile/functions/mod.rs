@@ -143,7 +143,3 @@ pub(super) fn regex_match(text: Expr, pattern: &str) -> Expr {
 pub(super) fn regex_extract(text: Expr, pattern: &str, group: Expr) -> Expr {
     call(Op::RegexExtract, vec![text, lit(pattern), group])
 }
-
-pub(super) fn regex_replace(text: Expr, pattern: &str, replacement: Expr) -> Expr {
-    call(Op::RegexReplace, vec![text, lit(pattern), replacement])
-}

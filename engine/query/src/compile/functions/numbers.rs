@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, Float64Array};
 use datafusion::common::Result;
+use footfall_eval::{number_to_text, parse_number};
 
 use super::columns::{Args, number_column, presentable, text_column};
-use crate::compile::scalar;
 
 /// Makes −0 into +0, and NaN and infinities into nulls. The common column has none of these and costs one pass.
 pub(super) fn finite(args: &Args) -> Result<ArrayRef> {
@@ -34,10 +34,10 @@ pub(super) fn combine(args: &Args, function: fn(f64, f64) -> f64) -> Result<Arra
 
 pub(super) fn to_text(args: &Args) -> Result<ArrayRef> {
     let numbers = args.numbers(0)?;
-    Ok(text_column(args.rows, |row| numbers.get(row).map(scalar::number_text)))
+    Ok(text_column(args.rows, |row| numbers.get(row).map(number_to_text)))
 }
 
 pub(super) fn from_text(args: &Args) -> Result<ArrayRef> {
     let texts = args.texts(0)?;
-    Ok(number_column(args.rows, |row| scalar::parse_number(texts.get(row)?)))
+    Ok(number_column(args.rows, |row| parse_number(texts.get(row)?)))
 }

@@ -19,6 +19,8 @@ pub const PLAIN_DIR: &str = "plain";
 /// Ends the first name of an object that is then renamed.
 pub const RENAMED: &str = ".before";
 
+pub const WAYS_TO_PUT: usize = 4;
+
 const APPENDERS: usize = 3;
 const PUTTERS: usize = 2;
 /// Objects a putter keeps before it deletes its oldest, and records the log keeps.
@@ -208,10 +210,10 @@ fn put_until_stopped(shared: &Shared, objects: &Mutex<Objects>, store: &dyn Obje
     }
 }
 
-/// One of the ways to make an object, in turn.
-async fn put(store: &dyn ObjectStore, name: &str, n: usize) {
+/// Makes an object in the `n`th of the ways there are, over and over.
+pub async fn put(store: &dyn ObjectStore, name: &str, n: usize) {
     let (location, bytes) = (name.into(), object_bytes(name));
-    match n % 4 {
+    match n % WAYS_TO_PUT {
         0 => drop(store.put_opts(&location, bytes.into(), PutMode::Create.into()).await.unwrap()),
         1 => drop(store.put(&location, bytes.into()).await.unwrap()),
         2 => {

@@ -230,7 +230,8 @@ fn flip_fixture() -> (TempDir, Vec<Owned>) {
     let dir = TempDir::new().unwrap();
     let mut written = write_groups(small(dir.path()), &[&PAYLOADS]);
     let large: &[u8] = &[5; 200];
-    written.extend(write_groups(small(dir.path()), &[&[large], &[large], &PAYLOADS, &[b"x", b"y"], &[b"a", b"b", b"c"]]));
+    written
+        .extend(write_groups(small(dir.path()), &[&[large], &[large], &PAYLOADS, &[b"x", b"y"], &[b"a", b"b", b"c"]]));
     (dir, written)
 }
 

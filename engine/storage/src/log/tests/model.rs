@@ -9,11 +9,17 @@ use super::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Append { payloads: Vec<Vec<u8>> },
-    Release { back: u64 },
+    Append {
+        payloads: Vec<Vec<u8>>,
+    },
+    Release {
+        back: u64,
+    },
     Reopen,
     /// Garbage after the last record, as a cut in the middle of a write leaves it.
-    CrashInWrite { garbage: Vec<u8> },
+    CrashInWrite {
+        garbage: Vec<u8>,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -54,6 +54,46 @@ fn l10_a_write_that_fails_is_not_acknowledged_and_poisons_the_log() {
 }
 
 #[test]
+fn l5_a_segment_and_its_name_are_durable_before_its_first_record_and_each_group_before_its_answer() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED l5_a_segment_and_its_name_are_durable: strace is not installed");
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let (log_dir, trace) = (dir.path().join("log"), dir.path().join("trace"));
+    std::fs::create_dir(&log_dir).unwrap();
+    let calls = "trace=pwrite64,fsync,fdatasync,write";
+    let output = run_child(&log_dir, &["strace", "-f", "-y", "-e", calls, "-o", trace.to_str().unwrap()]);
+    if !output.status.success() {
+        eprintln!("SKIPPED l5_a_segment_and_its_name_are_durable: {}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let steps: Vec<String> = trace.lines().filter_map(|line| step(line, log_dir.to_str().unwrap())).collect();
+    let segment = "/00000000000000000001.log";
+    assert_eq!(steps[..3], [format!("pwrite64 {segment}"), format!("fsync {segment}"), "fsync ".to_owned()]);
+    let groups = &steps[3..];
+    assert_eq!(groups.len(), 3 * 40);
+    for group in groups.chunks(3) {
+        assert_eq!(group, [format!("pwrite64 {segment}"), format!("fdatasync {segment}"), "acked".to_owned()]);
+    }
+}
+
+/// `call file` of a line of strace about the log, or `acked`.
+fn step(line: &str, log_dir: &str) -> Option<String> {
+    // A call that was preempted has a second line, which says nothing new.
+    if line.contains("resumed>") {
+        return None;
+    }
+    if line.contains("\"acked=") {
+        return Some("acked".to_owned());
+    }
+    let (call, rest) = line.split_once(' ')?.1.trim_start().split_once('(')?;
+    let (path, _) = rest.split_once('<')?.1.split_once('>')?;
+    Some(format!("{call} {}", path.strip_prefix(log_dir)?))
+}
+
+#[test]
 fn l9_a_sync_that_fails_ends_the_process() {
     if Command::new("strace").arg("-V").output().is_err() {
         eprintln!("SKIPPED l9_a_sync_that_fails_ends_the_process: strace is not installed");

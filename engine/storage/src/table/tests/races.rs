@@ -120,7 +120,8 @@ async fn every_commit_of_many_processes_lands_exactly_once() {
             let shared = Arc::clone(&shared);
             tokio::spawn(run_process(shared, process, seed.wrapping_add(round * 100 + process)))
         });
-        let written: BTreeSet<String> = join_all(processes).await.into_iter().flat_map(|names| names.unwrap()).collect();
+        let written: BTreeSet<String> =
+            join_all(processes).await.into_iter().flat_map(|names| names.unwrap()).collect();
         let table = open(shared).await.snapshot();
         assert_eq!(table.files.iter().map(|file| file.path.clone()).collect::<BTreeSet<_>>(), written);
         assert!((0..5).all(|process| table.transaction(&format!("shard-{process}")) == Some(20)));

@@ -1,0 +1,14 @@
+//! A storage snapshot as DataFusion tables.
+//!
+//! The one idea: the scan is our own leaf ([`ShardScanExec`]), which knows that all events of a user lie in one shard.
+//! It declares `Range(uid)` partitioning, so that work per user is planned without a shuffle; it reads only the named
+//! columns, days and events; and live rows and segments look the same to everything above it.
+
+mod columns;
+mod events;
+mod prune;
+mod scan;
+mod stream;
+
+pub use events::{EventsTable, Shape};
+pub use scan::ShardScanExec;

@@ -1,0 +1,205 @@
+//! The leaf of every plan: segments and live rows of a snapshot, lane by lane.
+//!
+//! A lane is a contiguous range of shards, so a user's rows are in one lane. Within a lane rows come shard by shard, day
+//! by day, run by run; within a run by (event, uid, time). Where every shard and day has a single run, that order is
+//! declared; where live rows or late data add a second run it is not, and the planner sorts if an operator needs it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, ScalarValue, SplitPoint, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{
+    EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr, PhysicalSortExpr, RangePartitioning,
+};
+use datafusion::physical_plan::coop::cooperative;
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use footfall_model::{Shard, Uid};
+use footfall_storage::Snapshot;
+use footfall_storage::columns::Builtin;
+use footfall_storage::segment::Segment;
+
+use super::columns::TableColumn;
+use super::prune::Bounds;
+use super::stream::{LaneScan, LaneMetrics, Part};
+
+/// Scans one snapshot of a project's events.
+pub struct ShardScanExec {
+    snapshot: Arc<Snapshot>,
+    columns: Arc<[TableColumn]>,
+    bounds: Arc<Bounds>,
+    /// Shards of each lane.
+    lanes: Vec<Range<u16>>,
+    /// Segments that the bounds leave, by lane, in the order they are read.
+    segments: Vec<Vec<Arc<Segment>>>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ShardScanExec {
+    /// Plans a scan over at most `lanes_max` lanes.
+    pub fn try_new(
+        snapshot: Arc<Snapshot>,
+        columns: Vec<TableColumn>,
+        bounds: Bounds,
+        lanes_max: usize,
+    ) -> Result<Self> {
+        let lanes = lanes(snapshot.shards, lanes_max);
+        let segments: Vec<Vec<Arc<Segment>>> = lanes.iter().map(|lane| lane_segments(&snapshot, lane, &bounds)).collect();
+        let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
+        let equivalence = match run_order(&snapshot, &segments, &schema) {
+            Some(order) => EquivalenceProperties::new_with_orderings(schema.clone(), [order]),
+            None => EquivalenceProperties::new(schema.clone()),
+        };
+        let partitioning = partitioning(&lanes, &schema)?;
+        let properties =
+            PlanProperties::new(equivalence, partitioning, EmissionType::Incremental, Boundedness::Bounded)
+                .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(Self {
+            snapshot,
+            columns: columns.into(),
+            bounds: Arc::new(bounds),
+            lanes,
+            segments,
+            schema,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        })
+    }
+
+    /// What a lane reads, in order: for each shard and day the segments, then the shard's live rows.
+    fn parts(&self, lane: usize) -> Vec<Part> {
+        let (Some(shards), Some(segments)) = (self.lanes.get(lane), self.segments.get(lane)) else { return Vec::new() };
+        let mut parts = Vec::new();
+        for shard in shards.clone().map(Shard) {
+            let of_shard = segments.iter().filter(|s| s.shard == shard);
+            parts.extend(of_shard.map(|segment| Part::Segment(segment.clone())));
+            let live = self.snapshot.live.iter().filter(|chunk| chunk.shard_rows(shard).is_some());
+            parts.extend(live.map(|chunk| Part::Live(chunk.clone(), shard)));
+        }
+        parts
+    }
+}
+
+/// Shards split over lanes as evenly as they go, contiguous.
+fn lanes(shards: u16, lanes_max: usize) -> Vec<Range<u16>> {
+    let count = usize::from(shards.max(1)).min(lanes_max.max(1)) as u32;
+    let shards = u32::from(shards.max(1));
+    (0..count).map(|lane| (lane * shards / count) as u16..((lane + 1) * shards / count) as u16).collect()
+}
+
+fn lane_segments(snapshot: &Snapshot, lane: &Range<u16>, bounds: &Bounds) -> Vec<Arc<Segment>> {
+    let wanted = |s: &&Arc<Segment>| lane.contains(&s.shard.0) && bounds.may_hold_day(s.day);
+    let mut segments: Vec<_> = snapshot.segments.iter().filter(wanted).cloned().collect();
+    // The set is ordered by (day, shard, age); the sort is stable.
+    segments.sort_by_key(|s| (s.shard, s.day));
+    segments
+}
+
+fn partitioning(lanes: &[Range<u16>], schema: &SchemaRef) -> Result<Partitioning> {
+    let unknown = Partitioning::UnknownPartitioning(lanes.len());
+    let (Some(uid), 2..) = (sort_by(Builtin::Uid.name(), schema), lanes.len()) else { return Ok(unknown) };
+    let Some(key) = LexOrdering::new([uid]) else { return Ok(unknown) };
+    let starts = lanes.iter().skip(1).map(|lane| Uid::nobody(Shard(lane.start)).0 as i64);
+    let splits = starts.map(|start| SplitPoint::new(vec![ScalarValue::Int64(Some(start))])).collect();
+    Ok(Partitioning::Range(RangePartitioning::try_new(key, splits)?))
+}
+
+/// The order (shard, day, event, uid, time), if every shard and day has one run and the columns are there to say so.
+fn run_order(snapshot: &Snapshot, segments: &[Vec<Arc<Segment>>], schema: &SchemaRef) -> Option<LexOrdering> {
+    let one_run = |lane: &Vec<Arc<Segment>>| {
+        lane.windows(2).all(|w| matches!(w, [a, b] if (a.shard, a.day) != (b.shard, b.day)))
+    };
+    if !snapshot.live.is_empty() || !segments.iter().all(one_run) {
+        return None;
+    }
+    let names = ["shard", "day", Builtin::Event.name(), Builtin::Uid.name(), Builtin::Time.name()];
+    LexOrdering::new(names.into_iter().map_while(|name| sort_by(name, schema)))
+}
+
+fn sort_by(name: &str, schema: &SchemaRef) -> Option<PhysicalSortExpr> {
+    let index = schema.index_of(name).ok()?;
+    Some(PhysicalSortExpr::new_default(Arc::new(Column::new(name, index))))
+}
+
+impl fmt::Debug for ShardScanExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardScanExec").field("lanes", &self.lanes).finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for ShardScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<&str> = self.columns.iter().map(|c| c.field.name().as_str()).collect();
+        let kept: usize = self.segments.iter().map(Vec::len).sum();
+        let live: usize = self.snapshot.live.iter().map(|c| c.rows()).sum();
+        write!(f, "ShardScanExec: table=events, columns=[{}], shards={}", columns.join(", "), self.snapshot.shards)?;
+        write!(f, ", partitioning={}", self.properties.partitioning)?;
+        write!(f, ", files={kept}/{}, live_rows={live}", self.snapshot.segments.iter().count())?;
+        if let Some(events) = &self.bounds.events {
+            write!(f, ", events={events:?}")?;
+        }
+        if self.bounds.time_min.is_some() || self.bounds.time_max.is_some() {
+            let text = |ms: Option<i64>| {
+                ms.and_then(chrono::DateTime::from_timestamp_millis)
+                    .map_or(String::new(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+            };
+            write!(f, ", time={}..{}", text(self.bounds.time_min), text(self.bounds.time_max))?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for ShardScanExec {
+    fn name(&self) -> &str {
+        "ShardScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("ShardScanExec has no children") }
+    }
+
+    fn execute(&self, lane: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let scan = LaneScan {
+            snapshot: self.snapshot.clone(),
+            columns: self.columns.clone(),
+            bounds: self.bounds.clone(),
+            schema: self.schema.clone(),
+            batch_rows: context.session_config().batch_size(),
+            metrics: LaneMetrics::new(&self.metrics, lane),
+        };
+        let stream = scan.stream(self.parts(lane));
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema.clone(), stream))))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
+        Ok(Arc::new(Statistics::new_unknown(&self.schema)))
+    }
+}

@@ -1,0 +1,208 @@
+//! One lane at work: parts in, batches of table columns out.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::{filter_record_batch, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
+use footfall_model::Shard;
+use footfall_storage::columns::Builtin;
+use footfall_storage::segment::{Segment, day_of};
+use footfall_storage::{LiveChunk, Snapshot, StorageError};
+use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use roaring::RoaringBitmap;
+
+use super::columns::{Source, TableColumn};
+use super::prune::Bounds;
+
+/// A run of rows in segment order.
+pub enum Part {
+    Segment(Arc<Segment>),
+    /// A shard's rows of a live chunk.
+    Live(Arc<LiveChunk>, Shard),
+}
+
+/// Counters of one lane, shown by `EXPLAIN ANALYZE`.
+#[derive(Clone)]
+pub struct LaneMetrics {
+    baseline: BaselineMetrics,
+    segments_read: Count,
+    /// Segments that hold none of the wanted events.
+    segments_skipped: Count,
+}
+
+impl LaneMetrics {
+    pub fn new(set: &ExecutionPlanMetricsSet, lane: usize) -> Self {
+        Self {
+            baseline: BaselineMetrics::new(set, lane),
+            segments_read: MetricBuilder::new(set).counter("segments_read", lane),
+            segments_skipped: MetricBuilder::new(set).counter("segments_skipped", lane),
+        }
+    }
+}
+
+/// What every part of a lane is read with.
+#[derive(Clone)]
+pub struct LaneScan {
+    pub snapshot: Arc<Snapshot>,
+    pub columns: Arc<[TableColumn]>,
+    pub bounds: Arc<Bounds>,
+    pub schema: SchemaRef,
+    pub batch_rows: usize,
+    pub metrics: LaneMetrics,
+}
+
+type Batches = BoxStream<'static, Result<RecordBatch>>;
+
+impl LaneScan {
+    /// The batches of all parts, one part after another.
+    pub fn stream(self, parts: Vec<Part>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+        let scan = Arc::new(self);
+        stream::iter(parts)
+            .then(move |part| scan.clone().read(part))
+            .try_flatten()
+            .try_filter(|batch| futures::future::ready(batch.num_rows() > 0))
+    }
+
+    async fn read(self: Arc<Self>, part: Part) -> Result<Batches> {
+        match part {
+            Part::Segment(segment) => self.read_segment(segment).await,
+            Part::Live(chunk, shard) => self.read_live(&chunk, shard),
+        }
+    }
+
+    async fn read_segment(self: Arc<Self>, segment: Arc<Segment>) -> Result<Batches> {
+        let files = &self.snapshot.files;
+        let open = files.open(&segment).await.map_err(external)?;
+        let rows: Option<Vec<Range<usize>>> = self.bounds.events.as_ref().map(|events| {
+            let ranges = events.iter().filter_map(|event| open.index.rows(event));
+            merged(ranges)
+        });
+        if rows.as_ref().is_some_and(Vec::is_empty) {
+            self.metrics.segments_skipped.add(1);
+            return Ok(stream::empty().boxed());
+        }
+        self.metrics.segments_read.add(1);
+        let names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
+        let names: Vec<&str> = names.into_iter().filter(|name| open.has_column(name)).collect();
+        let masked = self.snapshot.masked_rows(&segment).cloned();
+        let mut at = RowCursor::new(rows.as_deref(), segment.rows as usize);
+        let stored = files.read(&segment, &open, &names, rows.as_deref(), self.batch_rows).map_err(external)?;
+        let scan = self.clone();
+        let batches = stored.map(move |batch| {
+            let batch = batch.map_err(external)?;
+            let batch = match &masked {
+                None => batch,
+                Some(masked) => without_masked(&batch, &mut at, masked)?,
+            };
+            scan.compute(&batch, segment.day, segment.shard)
+        });
+        Ok(batches.boxed())
+    }
+
+    fn read_live(self: Arc<Self>, chunk: &Arc<LiveChunk>, shard: Shard) -> Result<Batches> {
+        let Some(order) = chunk.shard_rows(shard) else { return Ok(stream::empty().boxed()) };
+        let order = self.live_rows(chunk, order);
+        let names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
+        let schema = chunk.batch.schema();
+        let indices: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let narrow = chunk.batch.project(&indices)?;
+        let by_day = self.columns.iter().any(|c| matches!(c.source, Source::Day));
+        let runs = if by_day { split_by_day(chunk, order) } else { vec![(0, order)] };
+        let mut batches = Vec::new();
+        for (day, order) in runs {
+            for start in (0..order.len()).step_by(self.batch_rows.max(1)) {
+                let rows = order.slice(start, self.batch_rows.min(order.len() - start));
+                batches.push(self.compute(&take_record_batch(&narrow, &rows)?, day, shard));
+            }
+        }
+        Ok(stream::iter(batches).boxed())
+    }
+
+    /// The rows of a live chunk that are wanted and have not been replaced.
+    fn live_rows(&self, chunk: &LiveChunk, order: &UInt32Array) -> UInt32Array {
+        let snapshot = &self.snapshot;
+        if snapshot.has_no_masked_live_rows() && self.bounds.events.is_none() {
+            return order.clone();
+        }
+        let names = chunk.batch.column_by_name(Builtin::Event.name()).map(|names| names.as_string::<i32>());
+        let wanted = |row: &u32| match (&self.bounds.events, names) {
+            (Some(events), Some(names)) => {
+                events.binary_search_by(|event| event.as_str().cmp(names.value(*row as usize))).is_ok()
+            }
+            _ => true,
+        };
+        let kept = order.values().iter().copied();
+        let kept = kept.filter(|row| wanted(row) && !snapshot.is_live_row_masked(chunk.first + u64::from(*row)));
+        UInt32Array::from_iter_values(kept)
+    }
+
+    fn compute(&self, stored: &RecordBatch, day: i32, shard: Shard) -> Result<RecordBatch> {
+        let _timer = self.metrics.baseline.elapsed_compute().timer();
+        let arrays = self.columns.iter().map(|column| column.compute(stored, day, shard.0));
+        let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(stored.num_rows()));
+        self.metrics.baseline.record_output(stored.num_rows());
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
+    }
+}
+
+fn external(error: StorageError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Ascending ranges with neighbours joined.
+fn merged(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// Rows by their UTC day, each day in segment order.
+fn split_by_day(chunk: &LiveChunk, order: UInt32Array) -> Vec<(i32, UInt32Array)> {
+    let Some(times) = chunk.batch.column_by_name(Builtin::Time.name()) else { return Vec::new() };
+    let times = times.as_primitive::<arrow::datatypes::TimestampMillisecondType>();
+    let mut days: std::collections::BTreeMap<i32, Vec<u32>> = Default::default();
+    for row in order.values() {
+        days.entry(day_of(times.value(*row as usize))).or_default().push(*row);
+    }
+    days.into_iter().map(|(day, rows)| (day, rows.into())).collect()
+}
+
+/// Knows which row of the file a batch starts at.
+struct RowCursor {
+    ranges: std::vec::IntoIter<Range<usize>>,
+    current: Range<usize>,
+}
+
+impl RowCursor {
+    fn new(ranges: Option<&[Range<usize>]>, rows: usize) -> Self {
+        let ranges = ranges.map_or_else(|| vec![0..rows], <[_]>::to_vec);
+        Self { ranges: ranges.into_iter(), current: 0..0 }
+    }
+}
+
+impl Iterator for RowCursor {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        while self.current.is_empty() {
+            self.current = self.ranges.next()?;
+        }
+        self.current.next()
+    }
+}
+
+fn without_masked(batch: &RecordBatch, rows: &mut RowCursor, masked: &RoaringBitmap) -> Result<RecordBatch> {
+    let kept: BooleanArray = rows.take(batch.num_rows()).map(|row| Some(!masked.contains(row as u32))).collect();
+    Ok(filter_record_batch(batch, &kept)?)
+}

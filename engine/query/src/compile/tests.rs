@@ -1,0 +1,8 @@
+//! The compiled form against the scalar evaluator: the reference's vectors, generated expressions, and the shape of
+//! predicates that have to prune.
+
+mod fuzz;
+mod generator;
+mod shape;
+mod table;
+mod vectors;

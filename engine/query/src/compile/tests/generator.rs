@@ -1,0 +1,466 @@
+//! Seeded records and expressions: every production and function of the language, types mixed on purpose.
+
+use std::collections::BTreeMap;
+
+use footfall_model::Value;
+
+use super::table::Row;
+
+/// SplitMix64: a seed gives the same test on every machine.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+}
+
+const TEXTS: [&str; 20] = [
+    "",
+    "a",
+    "A",
+    "abc",
+    "ABC",
+    "b",
+    "5",
+    " 42 ",
+    "-1e2",
+    "12abc",
+    "true",
+    "false",
+    "null",
+    "undefined",
+    "é日😀",
+    "x,y,,z",
+    "2024-01-02",
+    "2024-01-02T03:04:05",
+    "2023-11-14 22:13:20",
+    "iPhone5.1",
+];
+
+const INTS: [i64; 14] = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    5,
+    42,
+    86_400,
+    1_700_000_000,
+    1_704_164_645_000,
+    9_007_199_254_740_992,
+    9_007_199_254_740_993,
+    i64::MAX,
+    i64::MIN,
+];
+
+const FLOATS: [f64; 11] = [0.0, -0.0, 0.5, 2.5, -2.5, 3.0, 1e21, 1e308, -1e308, 5e-324, 9_223_372_036_854_775_808.0];
+
+/// What a property is sent as.
+const PROPERTIES: [(&str, &str); 13] = [
+    ("text", "t"),
+    ("int", "i"),
+    ("float", "f"),
+    ("bool", "b"),
+    ("number", "if"),
+    ("date", "d"),
+    ("list", "l"),
+    ("objects", "o"),
+    ("map", "m"),
+    ("nullable", "tn"),
+    ("flag", "bbbt"),
+    ("any", "tifblmndo"),
+    ("text or list", "tl"),
+];
+
+pub fn row(random: &mut Random) -> Row {
+    let mut members = || {
+        let mut members = BTreeMap::new();
+        for (name, kinds) in PROPERTIES {
+            if random.chance(75) {
+                let kind = random.pick(kinds.as_bytes());
+                members.insert(name.to_owned(), value(random, kind, 0));
+            }
+        }
+        members
+    };
+    let (properties, user) = (members(), members());
+    let time = random.chance(90).then(|| 1_704_164_645_000 + 500 * random.below(6) as i64 - 1_000);
+    Row { properties, user, time: time.map(|time| if random.chance(10) { -time / 1_000_000 } else { time }) }
+}
+
+fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
+    match kind {
+        b't' => Value::Text(random.pick(&TEXTS).to_owned()),
+        b'd' => {
+            Value::Text(random.pick(&["2024-01-02", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z", "junk"]).to_owned())
+        }
+        b'i' => Value::Int(random.pick(&INTS)),
+        b'f' => Value::Float(random.pick(&FLOATS)),
+        b'b' => Value::Bool(random.chance(50)),
+        b'n' => Value::Null,
+        b'o' => Value::List((0..random.below(4)).map(|_| value(random, b'm', depth + 1)).collect()),
+        b'l' => {
+            let kinds: &[u8] = if depth > 1 { b"tib" } else { b"ttiifbnlm" };
+            let kind = random.pick(kinds);
+            let mixed = random.chance(30);
+            let elements = (0..random.below(4)).map(|_| {
+                let kind = if mixed { random.pick(kinds) } else { kind };
+                value(random, kind, depth + 1)
+            });
+            Value::List(elements.collect())
+        }
+        _ => {
+            let mut members = Vec::new();
+            for name in ["a", "b", "l"] {
+                if random.chance(70) {
+                    let kind = if name == "l" && depth < 2 { b'l' } else { random.pick(b"tifbn") };
+                    members.push((name.to_owned(), value(random, kind, depth + 1)));
+                }
+            }
+            Value::Map(members)
+        }
+    }
+}
+
+/// What an operand is meant to be; now and then it is something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Bool,
+    Number,
+    Text,
+    Date,
+    List,
+    Any,
+}
+
+/// Writes one expression.
+pub struct Writer<'r> {
+    random: &'r mut Random,
+    variables: Vec<String>,
+}
+
+impl<'r> Writer<'r> {
+    pub fn expression(random: &'r mut Random) -> String {
+        let mut writer = Writer { random, variables: Vec::new() };
+        let depth = 1 + writer.random.below(5);
+        let want = writer.random.pick(&[Want::Bool, Want::Bool, Want::Bool, Want::Number, Want::Text, Want::Any]);
+        writer.write(want, depth)
+    }
+
+    fn write(&mut self, want: Want, depth: usize) -> String {
+        let want = if self.random.chance(7) { Want::Any } else { want };
+        if depth == 0 {
+            return self.leaf(want);
+        }
+        match (want, self.random.below(10)) {
+            (_, 0) => self.leaf(want),
+            (_, 1) => self.control(want, depth),
+            (Want::Bool, _) => self.bool(depth - 1),
+            (Want::Number, _) => self.number(depth - 1),
+            (Want::Text, _) => self.text(depth - 1),
+            (Want::Date, _) => self.date(depth - 1),
+            (Want::List, _) => self.list(depth - 1),
+            (Want::Any, _) => {
+                let want = self.random.pick(&[Want::Bool, Want::Number, Want::Text, Want::Date, Want::List]);
+                self.write(want, depth - 1)
+            }
+        }
+    }
+
+    fn leaf(&mut self, want: Want) -> String {
+        if self.random.chance(15)
+            && let Some(variable) = (!self.variables.is_empty()).then(|| self.random.pick(&self.variables))
+        {
+            return variable + self.random.pick(&["", "", "", "[\"a\"]", "[0]"]);
+        }
+        if self.random.chance(30) {
+            return self.literal(want);
+        }
+        let names: &[&str] = match want {
+            Want::Bool => &["bool", "flag", "any"],
+            Want::Number => &["int", "float", "number", "any", "time"],
+            Want::Text => &["text", "nullable", "any", "text or list", "date"],
+            Want::Date => &["$time", "$time", "date", "any"],
+            Want::List => &["list", "objects", "text or list", "any"],
+            Want::Any => &["any", "map", "absent", "nullable", "list", "text", "flag", "int"],
+        };
+        let (name, path) = (self.random.pick(names), self.path());
+        format!("{}[\"{name}\"]{path}", self.random.pick(&["properties", "properties", "event", "user"]))
+    }
+
+    fn path(&mut self) -> &'static str {
+        if self.random.chance(92) { "" } else { self.random.pick(&["[0]", "[\"a\"]", "[1][\"l\"]", "[\"l\"][0]"]) }
+    }
+
+    fn literal(&mut self, want: Want) -> String {
+        match want {
+            Want::Bool => self.random.pick(&["true", "false", "undefined"]).to_owned(),
+            Want::Number => self.number_literal(),
+            Want::Text => format!("\"{}\"", self.random.pick(&TEXTS)),
+            Want::Date => {
+                let number = self.number_literal();
+                let date = self.random.pick(&["2024-01-02", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z"]);
+                self.random.pick(&[
+                    format!("datetime(\"{date}\")"),
+                    format!("datetime({number})"),
+                    "today()".to_owned(),
+                    format!("'{date}'"),
+                ])
+            }
+            Want::List => self.list_literal(),
+            Want::Any => {
+                let want = self.random.pick(&[Want::Bool, Want::Number, Want::Text, Want::Date, Want::List]);
+                if self.random.chance(20) { "null".to_owned() } else { self.literal(want) }
+            }
+        }
+    }
+
+    fn number_literal(&mut self) -> String {
+        let literals = [
+            "0",
+            "1",
+            "2",
+            "2.5",
+            "3",
+            "5",
+            "42",
+            "0.5",
+            "1e21",
+            "9007199254740992",
+            "9007199254740993",
+            "9223372036854775807",
+            "1e308",
+            "NOW",
+            "1704164645",
+        ];
+        self.random.pick(&literals).to_owned()
+    }
+
+    fn list_literal(&mut self) -> String {
+        let elements = (0..self.random.below(5)).map(|_| match self.random.below(9) {
+            0..3 => format!("\"{}\"", self.random.pick(&TEXTS)),
+            3..6 => self.random.pick(&["0", "1", "-1", "2.5", "5", "9007199254740992", "1704164645"]).to_owned(),
+            6 => self.random.pick(&["true", "false"]).to_owned(),
+            7 => self.random.pick(&["null", "undefined"]).to_owned(),
+            _ => self.random.pick(&["[1]", "[\"a\"]", "[]"]).to_owned(),
+        });
+        format!("[{}]", elements.collect::<Vec<_>>().join(", "))
+    }
+
+    /// What gives any type.
+    fn control(&mut self, want: Want, depth: usize) -> String {
+        match self.random.below(4) {
+            0 => {
+                let condition = self.write(Want::Bool, depth - 1);
+                format!("if({condition}, {}, {})", self.write(want, depth - 1), self.write(want, depth - 1))
+            }
+            1 => {
+                let mut pairs = Vec::new();
+                for _ in 0..1 + self.random.below(3) {
+                    pairs.push(self.write(Want::Bool, depth - 1));
+                    pairs.push(self.write(want, depth - 1));
+                }
+                format!("ifs({})", pairs.join(", "))
+            }
+            2 => {
+                let outer = self.variables.len();
+                let mut bindings = String::new();
+                for _ in 0..1 + self.random.below(2) {
+                    let value = self.write(want, depth - 1);
+                    let name = self.random.pick(&["x", "y", "z"]);
+                    bindings += &format!("{name}, {value}, ");
+                    self.variables.push(name.to_owned());
+                }
+                let body = self.write(want, depth - 1);
+                self.variables.truncate(outer);
+                format!("let({bindings}{body})")
+            }
+            _ => {
+                let cast = match want {
+                    Want::Number => "number",
+                    Want::Text => "string",
+                    Want::Date => "datetime",
+                    _ => "boolean",
+                };
+                let value = self.write(Want::Any, depth - 1);
+                match self.random.below(3) {
+                    0 => format!("{cast}({value}, {})", self.write(want, depth - 1)),
+                    _ => format!("{cast}({value})"),
+                }
+            }
+        }
+    }
+
+    fn bool(&mut self, depth: usize) -> String {
+        match self.random.below(13) {
+            0 | 1 => {
+                let op = self.random.pick(&["and", "or"]);
+                let operands: Vec<String> =
+                    (0..2 + self.random.below(3)).map(|_| self.write(Want::Bool, depth)).collect();
+                format!("({})", operands.join(&format!(" {op} ")))
+            }
+            2 => format!("(not {})", self.write(Want::Bool, depth)),
+            3..6 => {
+                let want = self.scalar();
+                let op = self.random.pick(&["==", "=", "!="]);
+                format!("({} {op} {})", self.write(want, depth), self.write(want, depth))
+            }
+            6 | 7 => {
+                let want = self.scalar();
+                let op = self.random.pick(&["<", "<=", ">", ">="]);
+                format!("({} {op} {})", self.write(want, depth), self.write(want, depth))
+            }
+            8 | 9 => {
+                let op = self.random.pick(&["in", "not in"]);
+                let left = self.write(Want::Any, depth);
+                let right = match self.random.below(4) {
+                    0 => self.write(Want::Text, depth),
+                    1 => self.write(Want::List, depth),
+                    _ => self.list_literal(),
+                };
+                format!("({left} {op} {right})")
+            }
+            10 => format!("defined({})", self.write(Want::Any, depth)),
+            11 => match self.random.below(3) {
+                0 => format!("has_prefix({}, {})", self.write(Want::Text, depth), self.write(Want::Text, depth)),
+                1 => format!("has_suffix({}, {})", self.write(Want::Text, depth), self.write(Want::Text, depth)),
+                _ => format!("regex_match({}, \"{}\")", self.write(Want::Text, depth), self.pattern()),
+            },
+            _ => {
+                let quantifier = self.random.pick(&["any", "all"]);
+                self.quantifier(quantifier, Want::Bool, depth)
+            }
+        }
+    }
+
+    fn scalar(&mut self) -> Want {
+        self.random.pick(&[Want::Number, Want::Text, Want::Date, Want::Bool, Want::Any])
+    }
+
+    fn pattern(&mut self) -> &'static str {
+        self.random.pick(&["a", "A(.)", "[0-9]+", "(?-i)b", "^$", "(x),(y)?"])
+    }
+
+    fn quantifier(&mut self, quantifier: &str, body: Want, depth: usize) -> String {
+        let list = self.write(Want::List, depth);
+        let name = self.random.pick(&["x", "y", "element"]);
+        self.variables.push(name.to_owned());
+        let body = match self.random.below(3) {
+            0 if body == Want::Bool => format!("{name} == {}", self.literal(Want::Any)),
+            1 if body == Want::Bool => format!("{name}[\"a\"] > {}", self.literal(Want::Number)),
+            _ => self.write(body, depth),
+        };
+        self.variables.pop();
+        if matches!(quantifier, "any" | "all") && self.random.chance(50) {
+            return format!("{quantifier}({body} for {name} in {list})");
+        }
+        format!("{quantifier}({name}, {list}, {body})")
+    }
+
+    fn number(&mut self, depth: usize) -> String {
+        match self.random.below(12) {
+            0..5 => {
+                let op = self.random.pick(&["+", "-", "*", "/", "%"]);
+                format!("({} {op} {})", self.write(Want::Number, depth), self.write(Want::Number, depth))
+            }
+            5 => format!("(-{})", self.write(Want::Number, depth)),
+            6 => {
+                let function = self.random.pick(&["floor", "ceil", "round"]);
+                format!("{function}({})", self.write(Want::Number, depth))
+            }
+            7 => {
+                let function = self.random.pick(&["min", "max"]);
+                format!("{function}({}, {})", self.write(Want::Number, depth), self.write(Want::Number, depth))
+            }
+            8 => {
+                let want = self.random.pick(&[Want::Text, Want::List]);
+                format!("len({})", self.write(want, depth))
+            }
+            9 => format!("sum({})", self.write(Want::List, depth)),
+            10 => {
+                let part = self.random.pick(&["year", "month", "day", "hour", "minute", "second", "week"]);
+                format!("{part}({})", self.write(Want::Date, depth))
+            }
+            _ => {
+                let unit = self.random.pick(&["D", "M", "Y", "MD", "YM", "YD", "?"]);
+                format!("datedif({}, {}, \"{unit}\")", self.write(Want::Date, depth), self.write(Want::Date, depth))
+            }
+        }
+    }
+
+    fn text(&mut self, depth: usize) -> String {
+        match self.random.below(9) {
+            0 | 1 => format!("({} + {})", self.write(Want::Text, depth), self.write(Want::Text, depth)),
+            2 => {
+                let function = self.random.pick(&["upper", "lower"]);
+                format!("{function}({})", self.write(Want::Text, depth))
+            }
+            3 => {
+                let function = self.random.pick(&["left", "right"]);
+                format!("{function}({}, {})", self.write(Want::Text, depth), self.count(depth))
+            }
+            4 => format!("mid({}, {}, {})", self.write(Want::Text, depth), self.count(depth), self.count(depth)),
+            5 => {
+                let by = self.random.pick(&[",", "a", "ab", "日", ""]);
+                format!("split({}, \"{by}\", {})", self.write(Want::Text, depth), self.count(depth))
+            }
+            6 => format!("regex_extract({}, \"{}\")", self.write(Want::Text, depth), self.pattern()),
+            7 => format!(
+                "regex_extract({}, \"{}\", {})",
+                self.write(Want::Text, depth),
+                self.pattern(),
+                self.count(depth)
+            ),
+            _ => {
+                let with = self.write(Want::Text, depth);
+                format!("regex_replace({}, \"{}\", {with})", self.write(Want::Text, depth), self.pattern())
+            }
+        }
+    }
+
+    fn count(&mut self, depth: usize) -> String {
+        if self.random.chance(20) {
+            return self.write(Want::Number, depth);
+        }
+        self.random.pick(&["0", "1", "2", "3", "-1", "1.5", "100"]).to_owned()
+    }
+
+    fn date(&mut self, depth: usize) -> String {
+        let want = self.random.pick(&[Want::Text, Want::Number, Want::Date, Want::Any]);
+        format!("datetime({})", self.write(want, depth))
+    }
+
+    fn list(&mut self, depth: usize) -> String {
+        match self.random.below(4) {
+            0 => format!("list({})", self.write(Want::Any, depth)),
+            1 => {
+                let by = self.random.pick(&[",", "a", "é"]);
+                format!("split({}, \"{by}\")", self.write(Want::Text, depth))
+            }
+            2 => self.quantifier("filter", Want::Bool, depth),
+            _ => self.quantifier("map", Want::Any, depth),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `/import`: history, by somebody who can prove it is theirs. Strict unless told otherwise or the client is too old to
+//! know: then every record that failed is reported, and the others are stored.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use footfall_engine::Error;
+use footfall_ingest::{Damage, DecodeError, Item, Outcome, Rejected, Route, Rules, decode, validate};
+use footfall_model::{Event, ProjectId};
+
+use super::replies::{
+    Counter, Verdict, failure, forbidden, invalid_credentials, not_received, not_stored, reply, strict,
+    strict_undecodable, too_many_records,
+};
+use super::settings::IngestSettings;
+use super::wire::{Params, Wrapping};
+use super::{IDS, arrival_ms, offload, wire};
+use crate::auth;
+use crate::projects::Project;
+use crate::state::AppState;
+
+pub(super) async fn import(
+    State(state): State<AppState>,
+    Extension(settings): Extension<Arc<IngestSettings>>,
+    request: Request,
+) -> Response {
+    let wire = match wire::receive(request, settings.body_bytes_max).await {
+        Ok(wire) => wire,
+        Err(e) => return not_received(e, &settings),
+    };
+    let project = match authorize(&state, &wire.headers, &wire.params).await {
+        Ok(project) => project,
+        Err(refusal) => return refusal.into_reply(),
+    };
+    let is_strict = wire.params.flag_given("strict").unwrap_or(wire.wrapping == Wrapping::Bare);
+    let answer = |verdict| reply(&wire.params, &settings, &verdict, Counter::RecordsImported);
+    let undecodable = |error: DecodeError| match error {
+        DecodeError::TooManyRecords => too_many_records(),
+        error if is_strict => strict_undecodable(error),
+        error => answer(Verdict::Bad { reason: error.to_string() }),
+    };
+    let text = match wire.text.clone() {
+        Ok(text) => text,
+        Err(e) => return undecodable(e),
+    };
+    let address = wire.address.clone().filter(|_| wire.params.flag("ip"));
+    let (bytes, form, merge) = (text.len(), wire.form, project.merge);
+    let judged = offload(bytes, move || {
+        let damage = if is_strict { Damage::Report } else { Damage::Refuse };
+        let rules = Rules {
+            route: Route::Import,
+            strict: is_strict,
+            merge,
+            now_ms: arrival_ms(),
+            track_window: None,
+            request_address: address.as_deref(),
+        };
+        decode(&text, form, damage).map(|items| judge(items, &rules))
+    });
+    let Judged { events, good, failed } = match judged.await {
+        Ok(judged) => judged,
+        Err(e) => return undecodable(e),
+    };
+    if !events.is_empty()
+        && let Err(e) = state.engine.ingest(project.id, events).await
+    {
+        return not_stored(&e);
+    }
+    metrics::counter!("footfall_ingest_rejected_total", "route" => "import").increment(failed.len() as u64);
+    metrics::counter!("footfall_ingest_accepted_total", "route" => "import").increment(good as u64);
+    if is_strict {
+        return strict(good, &failed);
+    }
+    match failed.first() {
+        Some((_, first)) if good == 0 => answer(Verdict::Bad { reason: first.fault.reason().into_owned() }),
+        _ => answer(Verdict::Good { records: good }),
+    }
+}
+
+struct Judged {
+    events: Vec<Event>,
+    /// Accepted, those included that are ignored.
+    good: usize,
+    /// With their place in the request.
+    failed: Vec<(usize, Rejected)>,
+}
+
+fn judge(items: Vec<Item>, rules: &Rules<'_>) -> Judged {
+    let mut judged = Judged { events: Vec::with_capacity(items.len()), good: 0, failed: Vec::new() };
+    for (index, item) in items.into_iter().enumerate() {
+        match validate(item, rules, &IDS) {
+            Outcome::Accepted(accepted) => {
+                judged.events.push(accepted.event);
+                judged.good += 1;
+            }
+            Outcome::Ignored => judged.good += 1,
+            Outcome::Rejected(rejected) => judged.failed.push((index, rejected)),
+        }
+    }
+    judged
+}
+
+/// Why a request may not import.
+enum Refusal {
+    Unauthenticated,
+    Forbidden,
+    ProjectMissing,
+    /// The registry cannot be asked now.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Refusal {
+    fn into_reply(self) -> Response {
+        match self {
+            Self::Unauthenticated => invalid_credentials(),
+            Self::Forbidden => forbidden(),
+            Self::ProjectMissing => failure(StatusCode::BAD_REQUEST, "project_id, missing or invalid"),
+            Self::Failed(error) => not_stored(&error),
+        }
+    }
+}
+
+/// The project that the request may import into. Tried in this order: bearer token, service account, project secret or
+/// token as a user name without password, `api_key`. Where the credentials name a project by themselves, `project_id`
+/// may be left out but not differ.
+async fn authorize(state: &AppState, headers: &HeaderMap, params: &Params) -> Result<Arc<Project>, Refusal> {
+    let asked = params.get("project_id").map(str::trim).filter(|id| !id.is_empty());
+    if let Some(token) = auth::bearer(headers) {
+        if !state.local_token.matches(token) {
+            return Err(Refusal::Unauthenticated);
+        }
+        let asked = asked.ok_or(Refusal::ProjectMissing)?;
+        return state.projects.by_name_or_id(asked).await?.ok_or(Refusal::ProjectMissing);
+    }
+    let credentials = auth::basic_credentials(headers);
+    if let Some(credentials) = &credentials
+        && let Some(secret) = &credentials.password
+        && let Some(account) = state.projects.by_service_account(&credentials.username, secret).await?
+    {
+        let id = match asked {
+            Some(id) => parse_id(id)?,
+            None => account.only_project().ok_or(Refusal::ProjectMissing)?,
+        };
+        // Access first: whether another tenant's project exists is not this account's business.
+        if !account.may_access(id) || !account.role.may_ingest() {
+            return Err(Refusal::Forbidden);
+        }
+        return state.projects.by_id(id).await?.ok_or(Refusal::Forbidden);
+    }
+    let mut own = None;
+    if let Some(user) = credentials.as_ref().filter(|c| c.password.is_none()).map(|c| &c.username) {
+        own = state.projects.by_api_secret(user).await?;
+        if own.is_none() {
+            own = state.projects.by_token(user).await?;
+        }
+    }
+    if own.is_none()
+        && let Some(key) = params.get("api_key")
+    {
+        own = state.projects.by_api_secret(key.trim()).await?;
+    }
+    let project = own.ok_or(Refusal::Unauthenticated)?;
+    match asked {
+        Some(id) if parse_id(id)? != project.id => Err(Refusal::Forbidden),
+        _ => Ok(project),
+    }
+}
+
+fn parse_id(text: &str) -> Result<ProjectId, Refusal> {
+    text.parse().map(ProjectId).map_err(|_| Refusal::ProjectMissing)
+}

@@ -1,0 +1,73 @@
+//! `/track` and `/import`: what clients send, in every form that real ones use, becomes events of the engine.
+//!
+//! receive (bounded) → unpack (`wire`) → whose is it → decode and validate (footfall-ingest) → one `Engine::ingest` per
+//! project → reply. A success is only ever said after the engine said that the events are durable. Here live wire forms,
+//! credentials and reply texts; what makes a record valid is footfall-ingest's business.
+//!
+//! Cross-origin headers and the slash at the end of a path are added for all routes alike, outside of this module.
+
+mod body;
+mod import;
+mod replies;
+mod settings;
+mod track;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::routing::{MethodRouter, get};
+use axum::{Extension, Router};
+use footfall_ingest::IdSource;
+
+pub use settings::IngestSettings;
+
+use crate::state::AppState;
+
+/// The routes with default settings.
+pub fn routes() -> Router<AppState> {
+    routes_with(IngestSettings::default())
+}
+
+/// `/track` and `/import`, by GET and POST.
+pub fn routes_with(settings: IngestSettings) -> Router<AppState> {
+    Router::new()
+        .route("/track", both(get(track::track).post(track::track)))
+        .route("/import", both(get(import::import).post(import::import)))
+        .layer(Extension(Arc::new(settings)))
+}
+
+/// axum answers HEAD by running the GET handler. Link checkers send HEAD, and that is no visit.
+fn both(methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
+    methods.head(async || axum::http::StatusCode::OK)
+}
+
+/// One source for the process, so that no two requests are given the same id.
+static IDS: LazyLock<IdSource> = LazyLock::new(IdSource::random);
+
+/// The clock, read once per request. Milliseconds since the epoch.
+fn arrival_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Text above this takes longer to read than other connections should wait for this thread (1 µs is about 400 bytes).
+const OFFLOAD_BYTES_MIN: usize = 128 << 10;
+
+/// Runs `work` on `bytes` of input here when that is quick, else on a thread of its own.
+async fn offload<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes < OFFLOAD_BYTES_MIN {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        // The runtime cancels blocking work only while it shuts down; a panic goes on where it would have been.
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
