@@ -142,7 +142,7 @@ fn path_text(path: u16) -> String {
 }
 
 fn in_stock(cents: u32) -> bool {
-    cents % 7 != 0
+    !cents.is_multiple_of(7)
 }
 
 /// The same rows for the peers: the user as an integer beside its text, properties as columns, zstd.

@@ -18,7 +18,10 @@ use clap::Args;
 use flate2::read::MultiGzDecoder;
 use reqwest::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, mpsc};
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
 
 use crate::sample::{Batch, Batches, Latencies};
 
@@ -79,12 +82,13 @@ async fn run(options: LoadOptions) -> anyhow::Result<()> {
     };
     let client = reqwest::Client::builder().tcp_nodelay(true).timeout(Duration::from_secs(120)).build()?;
     let started = Instant::now();
-    let connections: Vec<_> = (0..options.connections)
-        .map(|_| tokio::spawn(connection(client.clone(), options.clone(), queue.clone(), started)))
-        .collect();
+    let mut connections = JoinSet::new();
+    for _ in 0..options.connections {
+        connections.spawn(connection(client.clone(), options.clone(), queue.clone(), started));
+    }
     let mut total = Tally::default();
-    for connection in connections {
-        let tally = connection.await??;
+    while let Some(tally) = connections.join_next().await {
+        let tally = tally??;
         total.events += tally.events;
         total.bytes += tally.bytes;
         total.retries += tally.retries;

@@ -136,7 +136,7 @@ impl Days {
         for _ in 0..events {
             let x: f64 = self.rng.random();
             let name = self.cumulative.partition_point(|c| *c < x).min(NAMES.len() - 1) as u8;
-            let path = (name % 2 == 0).then(|| skewed(self.rng.random(), PATHS as usize) as u16);
+            let path = name.is_multiple_of(2).then(|| skewed(self.rng.random(), PATHS as usize) as u16);
             let price = (name % 4 == 1).then(|| 100 + 50 * self.rng.random_range(0..1000));
             rows.push(Row { user, name, time, insert_id: self.rng.random(), path, price });
             time += self.rng.random_range(1_000..90_000);

@@ -2,6 +2,11 @@
 
 use std::ops::Range;
 
+use datafusion::error::DataFusionError;
+use footfall_query::QueryError;
+use footfall_storage::StorageError;
+use footfall_storage::log::LogError;
+
 /// What the caller should do: the server maps each kind to a status once per protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -51,4 +56,76 @@ impl Error {
         self.span = Some(span);
         self
     }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        match &error {
+            StorageError::Backpressure { .. } => Self::new(
+                ErrorKind::Unavailable,
+                "backpressure",
+                "more events than can be stored at once; please retry",
+            ),
+            StorageError::Log(LogError::Full) => {
+                Self::new(ErrorKind::Unavailable, "backpressure", "the log is behind; please retry")
+            }
+            StorageError::CorruptSegment { .. } | StorageError::CorruptRecord { .. } | StorageError::Log(LogError::Corrupt { .. }) => {
+                tracing::error!(error = %chain(&error), "stored data is corrupt");
+                Self::new(ErrorKind::Corrupt, "corrupt", chain(&error))
+            }
+            StorageError::StoreAddress { .. } => Self::new(ErrorKind::Invalid, "store", error.to_string()).with_field("store"),
+            _ => {
+                tracing::error!(error = %chain(&error), "storage failed");
+                Self::new(ErrorKind::Unavailable, "storage", "a temporary failure occurred")
+            }
+        }
+    }
+}
+
+impl From<QueryError> for Error {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Parse { field, message, span } => Self::invalid("parse", message).with_field(field).with_span(span),
+            QueryError::Type { field, message, span } => Self::invalid("type", message).with_field(field).with_span(span),
+            QueryError::Statement { message } => Self::invalid("sql", message).with_field("query"),
+            QueryError::Spec { field, message } => Self::invalid("invalid", message).with_field(field),
+            QueryError::Storage(error) => error.into(),
+            QueryError::Cancelled => Self::new(ErrorKind::Unavailable, "cancelled", "the query was cancelled"),
+            QueryError::Execution(error) => execution(&error),
+        }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        execution(&error)
+    }
+}
+
+/// A query that failed while it ran: its own fault (a cast, an overflow), ours, or the machine's.
+fn execution(error: &DataFusionError) -> Error {
+    match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => {
+            Error::new(ErrorKind::Unavailable, "resources", "the query needs more memory than it may have")
+        }
+        root @ (DataFusionError::ArrowError(..) | DataFusionError::Execution(_) | DataFusionError::Plan(_) | DataFusionError::NotImplemented(_)) => {
+            Error::invalid("sql", root.strip_backtrace()).with_field("query")
+        }
+        root => {
+            tracing::error!(error = %root, "query failed");
+            Error::new(ErrorKind::Internal, "internal", "the query failed")
+        }
+    }
+}
+
+/// An error with its causes, for logs and for the operator of a damaged store.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

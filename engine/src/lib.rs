@@ -1,82 +1,104 @@
 //! Footfall's engine: open a store, ingest events, ask about users. Wiring only; it knows nothing of HTTP.
+//!
+//! ```text
+//! ingest ─▶ ProjectStore::append (storage)            report, sql, export ─▶ ProjectStore::snapshot ─▶ query
+//!                └─ background: flush when large or old, then release the log
+//! ```
 
+mod background;
 mod error;
+mod open;
+mod options;
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
+use chrono::Utc;
 use datafusion::execution::SendableRecordBatchStream;
 use footfall_model::{Event, ProjectId};
+use footfall_query::catalog::Shape;
+use footfall_query::compile::Clock;
+use footfall_query::evaluate::{Sources, evaluate_json};
+use footfall_query::export::Export;
+use footfall_query::report::segmentation;
+use footfall_query::runtime::QueryPool;
+use footfall_query::session::Sessions;
+use footfall_query::{QueryError, sql};
+use footfall_storage::log::{Log, Lsn};
+use footfall_storage::{ProjectStore, Recovered, Shared, Snapshot};
+use futures::StreamExt;
 use futures::stream::BoxStream;
+use parking_lot::{Mutex, RwLock};
 
 pub use error::{Error, ErrorKind};
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
+pub use footfall_storage::open_store;
+pub use options::{EngineOptions, EvaluateSpec, IngestSummary, ProjectConfig};
 
-/// Plain settings of an engine; see `Default` for what a laptop wants.
-#[derive(Clone, Debug)]
-pub struct EngineOptions {
-    /// Local folder of the log, the lock and, unless `store` says otherwise, the tables.
-    pub data_dir: PathBuf,
-    /// Where the tables live: `file:///…`, `gs://bucket/prefix`, `s3://bucket/prefix`. `None`: `{data_dir}/store`.
-    pub store: Option<url::Url>,
-    /// Shards given to a new project; a project keeps the number it was created with.
-    pub shards: u16,
-    /// Live rows of a project that start a flush.
-    pub flush_rows: usize,
-    /// Age of the oldest live row that starts a flush.
-    pub flush_age: Duration,
-    /// Threads of the pool that queries run on.
-    pub query_threads: usize,
+/// The engine of one data directory. Share it in an `Arc`; every method takes `&self`.
+pub struct Engine {
+    options: EngineOptions,
+    log: Arc<Log>,
+    shared: Shared,
+    /// Records of the log by project, until the project is attached.
+    recovered: Mutex<HashMap<ProjectId, Vec<Recovered>>>,
+    projects: RwLock<HashMap<ProjectId, Arc<Project>>>,
+    /// One project is attached at a time: its recovered records must not be taken twice.
+    attaching: tokio::sync::Mutex<()>,
+    sessions: Arc<Sessions>,
+    pool: QueryPool,
+    /// Wakes the background task: a project has grown, or the engine closes.
+    wake: Arc<tokio::sync::Notify>,
+    background: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    closing: std::sync::atomic::AtomicBool,
+    /// Held until the engine is gone: no second process opens the same directory.
+    _lock: File,
 }
 
-/// What became of a batch that was accepted for a project.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IngestSummary {
-    /// New rows, replacements of an earlier version included.
-    pub stored: usize,
-    /// Resent copies that changed nothing.
-    pub duplicates: usize,
+/// A project as the engine has it open.
+struct Project {
+    config: RwLock<ProjectConfig>,
+    store: Arc<ProjectStore>,
 }
-
-/// A project's settings that queries depend on. Credentials live in the server.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProjectConfig {
-    pub id: ProjectId,
-    pub timezone: chrono_tz::Tz,
-    pub shards: u16,
-}
-
-/// `POST /v1/expressions/evaluate`: an expression and the one record it is evaluated on.
-#[derive(Clone, Debug, Default)]
-pub struct EvaluateSpec {
-    pub expr: String,
-    pub properties: serde_json::Map<String, serde_json::Value>,
-    pub user: serde_json::Map<String, serde_json::Value>,
-    pub behaviors: serde_json::Map<String, serde_json::Value>,
-    /// Unix seconds; `None` is the clock.
-    pub now: Option<i64>,
-    pub timezone: Option<String>,
-}
-
-pub struct Engine {}
 
 impl Engine {
-    /// Opens (or creates) the data directory, recovers the log, and is then ready for everything.
-    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, Error> {
-        todo!()
-    }
-
-    /// Tells the engine of a project, new or known; later calls replace the settings. Cheap.
-    pub async fn attach(&self, project: ProjectConfig) -> Result<(), Error> {
-        todo!()
+    /// Tells the engine of a project, new or known; later calls replace the settings. Cheap once it is open.
+    pub async fn attach(&self, config: ProjectConfig) -> Result<(), Error> {
+        let known = self.projects.read().get(&config.id).cloned();
+        if let Some(project) = known {
+            *project.config.write() = config;
+            return Ok(());
+        }
+        let _one_at_a_time = self.attaching.lock().await;
+        if self.projects.read().contains_key(&config.id) {
+            return Ok(());
+        }
+        let recovered = self.recovered.lock().remove(&config.id).unwrap_or_default();
+        let options = self.options.project(config.shards);
+        let store = ProjectStore::open(config.id, options, &self.shared, recovered).await?;
+        let project = Arc::new(Project { config: RwLock::new(config.clone()), store });
+        self.projects.write().insert(config.id, project);
+        Ok(())
     }
 
     /// Stores the events of one request, all or nothing. When this returns they are durable and every query that
     /// starts later sees them.
     pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, Error> {
-        todo!()
+        if self.closing.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Unavailable, "closing", "the server is shutting down"));
+        }
+        if events.is_empty() {
+            return Ok(IngestSummary::default());
+        }
+        let project = self.project(project)?;
+        let summary = project.store.append(events, Utc::now().timestamp_micros()).await?;
+        if project.store.live_rows() >= self.options.flush_rows {
+            self.wake.notify_one();
+        }
+        Ok(IngestSummary { stored: summary.stored, duplicates: summary.duplicates })
     }
 
     /// Runs one read-only statement. `params` fill `$1`, `$2`, … in order.
@@ -86,11 +108,29 @@ impl Engine {
         query: &str,
         params: &[serde_json::Value],
     ) -> Result<SendableRecordBatchStream, Error> {
-        todo!()
+        let project = self.project(project)?;
+        let sessions = self.sessions.clone();
+        let (query, params) = (query.to_owned(), params.to_vec());
+        let stream = self
+            .pool
+            .run(async move {
+                let snapshot = snapshot_of(&project)?;
+                let context = sessions.context(&snapshot, Shape::Sql)?;
+                sql::run(&context, &query, &params).await
+            })
+            .await?;
+        Ok(self.pool.drive(stream))
     }
 
     pub async fn segmentation(&self, project: ProjectId, spec: SegmentationSpec) -> Result<Segmentation, Error> {
-        todo!()
+        let project = self.project(project)?;
+        let sessions = self.sessions.clone();
+        let report = self.pool.run(async move {
+            let snapshot = snapshot_of(&project)?;
+            let clock = project.clock();
+            segmentation::run(&sessions, &snapshot, &spec, &clock).await
+        });
+        Ok(report.await?)
     }
 
     /// Raw events in ascending time as NDJSON chunks, each ending in a line feed; no chunk when no event matches.
@@ -98,22 +138,101 @@ impl Engine {
         &self,
         project: ProjectId,
         spec: ExportSpec,
-    ) -> Result<BoxStream<'static, Result<bytes::Bytes, Error>>, Error> {
-        todo!()
+    ) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
+        let project = self.project(project)?;
+        let sessions = self.sessions.clone();
+        let export = self
+            .pool
+            .run(async move {
+                let snapshot = snapshot_of(&project)?;
+                Export::new(&sessions, &snapshot, &spec, &project.clock())
+            })
+            .await?;
+        let chunks = self.pool.produce(|sender| async move {
+            let mut export = export;
+            while let Some(chunk) = export.next_chunk().await.transpose() {
+                let failed = chunk.is_err();
+                if sender.send(chunk.map_err(Error::from)).await.is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Ok(chunks.boxed())
     }
 
     /// The value in the notation of the vectors: undefined `{"$undefined":true}`, datetime `{"$datetime":"…Z"}`.
     pub fn evaluate(&self, spec: &EvaluateSpec) -> Result<serde_json::Value, Error> {
-        todo!()
+        let timezone = match &spec.timezone {
+            None => chrono_tz::Tz::UTC,
+            Some(name) => name.parse().map_err(|_| {
+                Error::invalid("timezone", format!("timezone, not an IANA time zone: {name}")).with_field("timezone")
+            })?,
+        };
+        let sources = Sources { properties: &spec.properties, user: &spec.user, behaviors: &spec.behaviors };
+        let now = spec.now.unwrap_or_else(|| Utc::now().timestamp());
+        Ok(evaluate_json(&spec.expr, &sources, now, timezone)?)
     }
 
     /// Writes every live row to segments now. Answers of queries do not change.
     pub async fn flush(&self) -> Result<(), Error> {
-        todo!()
+        let projects: Vec<_> = self.projects.read().values().cloned().collect();
+        for project in projects {
+            project.store.flush().await?;
+        }
+        self.release_log().await;
+        Ok(())
     }
 
-    /// Flushes and lets go of the data directory. Later calls answer `Unavailable`.
-    pub async fn close(&self) -> Result<(), Error> {
-        todo!()
+    fn project(&self, id: ProjectId) -> Result<Arc<Project>, Error> {
+        let found = self.projects.read().get(&id).cloned();
+        found.ok_or_else(|| Error::new(ErrorKind::NotFound, "project", format!("no project {id}")))
     }
+
+    /// Lets go of the log below what every project has in segments.
+    async fn release_log(&self) {
+        // A project that is not attached has not said what it needs.
+        if !self.recovered.lock().is_empty() {
+            return;
+        }
+        let needed = self.projects.read().values().filter_map(|p| p.store.oldest_unflushed()).min();
+        let up_to = match needed {
+            Some(Lsn(oldest)) => Lsn(oldest.saturating_sub(1)),
+            None => return self.release_idle().await,
+        };
+        self.release(up_to).await;
+    }
+
+    /// With nothing unflushed, what the log had before this moment is in segments.
+    async fn release_idle(&self) {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let log = self.log.clone();
+        let queued = tokio::task::spawn_blocking(move || {
+            log.barrier(Box::new(move |result| {
+                let _ = sender.send(result);
+            }))
+        });
+        if let (Ok(Ok(())), Ok(Ok(last))) = (queued.await, receiver.await) {
+            let needed = self.projects.read().values().filter_map(|p| p.store.oldest_unflushed()).min();
+            self.release(needed.map_or(last, |oldest| Lsn(oldest.0.saturating_sub(1)).min(last))).await;
+        }
+    }
+
+    async fn release(&self, up_to: Lsn) {
+        let log = self.log.clone();
+        match tokio::task::spawn_blocking(move || log.release(up_to)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "log segments could not be released"),
+            Err(error) => tracing::warn!(%error, "log release was interrupted"),
+        }
+    }
+}
+
+impl Project {
+    fn clock(&self) -> Clock {
+        Clock { now: Utc::now().timestamp(), timezone: self.config.read().timezone }
+    }
+}
+
+fn snapshot_of(project: &Project) -> Result<Arc<Snapshot>, QueryError> {
+    Ok(Arc::new(project.store.snapshot()?))
 }

@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::commands::CommandError;
+use crate::commands::patience::Patience;
 use crate::projects::random_hex;
 
 const FILE: &str = "server.json";
 /// A server that lives answers its own machine sooner than this.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-const RETRIES_MAX: u32 = 8;
 
 /// The bearer token of this process.
 pub struct LocalToken(String);
@@ -137,19 +137,17 @@ impl LocalClient {
     /// Stores a batch. It is sent again when the server is busy: events that are there already count as duplicates.
     pub async fn ingest(&self, project: &str, events: &[Event]) -> Result<IngestSummary, CommandError> {
         let body = bytes::Bytes::from(serde_json::to_vec(events).map_err(|e| CommandError::failed(e.to_string()))?);
-        let mut wait = Duration::from_millis(250);
-        for _ in 0..RETRIES_MAX {
+        let mut patience = Patience::fresh();
+        loop {
             let request = self.post("/v1/local/ingest").query(&[("project_id", project)]);
             let request = request.header("content-type", "application/json").body(body.clone());
             let reply = request.send().await.map_err(unreachable)?;
-            if !matches!(reply.status().as_u16(), 429 | 503) {
-                let counts: IngestReply = accepted(Ok(reply)).await?.json().await.map_err(unreachable)?;
-                return Ok(IngestSummary { stored: counts.stored, duplicates: counts.duplicates });
+            if matches!(reply.status().as_u16(), 429 | 503) && patience.wait().await {
+                continue;
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
+            let counts: IngestReply = accepted(Ok(reply)).await?.json().await.map_err(unreachable)?;
+            return Ok(IngestSummary { stored: counts.stored, duplicates: counts.duplicates });
         }
-        Err(CommandError::failed("the server stays too busy to take more events"))
     }
 
     fn get(&self, path: &str) -> RequestBuilder {

@@ -4,12 +4,14 @@
 //! of any table.
 
 mod active_users;
+mod bucket_index;
 
 use std::sync::Arc;
 
 use datafusion::logical_expr::AggregateUDF;
 
 pub use active_users::active_users;
+pub use bucket_index::bucket_index;
 
 /// Every aggregate function of this crate.
 pub fn aggregates() -> Vec<Arc<AggregateUDF>> {

@@ -5,13 +5,16 @@ use std::collections::{HashMap, HashSet};
 
 use footfall_model::Value;
 
+/// The members of an object in the order sent.
+pub(crate) type Members = Vec<(String, Value)>;
+
 /// Leaves each name once: in its first place, with its last value.
-pub(crate) fn keep_last(members: &mut Vec<(String, Value)>) {
+pub(crate) fn keep_last(members: &mut Members) {
     if !has_repeat(members) {
         return;
     }
     let mut place: HashMap<String, usize> = HashMap::with_capacity(members.len());
-    let mut kept: Vec<(String, Value)> = Vec::with_capacity(members.len());
+    let mut kept: Members = Vec::with_capacity(members.len());
     for (name, value) in members.drain(..) {
         match place.get(&name).and_then(|&at| kept.get_mut(at)) {
             Some(slot) => slot.1 = value,
@@ -25,7 +28,7 @@ pub(crate) fn keep_last(members: &mut Vec<(String, Value)>) {
 }
 
 /// Adds a member, or replaces the value of the one with this name.
-pub(crate) fn put(members: &mut Vec<(String, Value)>, name: &str, value: Value) {
+pub(crate) fn put(members: &mut Members, name: &str, value: Value) {
     match members.iter_mut().find(|(n, _)| n == name) {
         Some(member) => member.1 = value,
         None => members.push((name.to_owned(), value)),

@@ -58,11 +58,17 @@ pub fn parse(text: &str) -> Parse {
 
 /// Parses a text to its tree or the first diagnostic.
 pub fn parse_expression(text: &str) -> Result<Expr, Diagnostic> {
-    let Parse { tree, diagnostics } = parse(text);
-    match (tree, diagnostics.into_iter().next()) {
-        (Some(tree), None) => Ok(tree),
-        (_, Some(diagnostic)) => Err(diagnostic),
-        (None, None) => Err(Diagnostic::new("expected an expression", 0..text.len())),
+    parse(text).into_result()
+}
+
+impl Parse {
+    /// The tree, or the first diagnostic.
+    pub fn into_result(self) -> Result<Expr, Diagnostic> {
+        match (self.tree, self.diagnostics.into_iter().next()) {
+            (Some(tree), None) => Ok(tree),
+            (_, Some(diagnostic)) => Err(diagnostic),
+            (None, None) => Err(Diagnostic::new("expected an expression", 0..0)),
+        }
     }
 }
 

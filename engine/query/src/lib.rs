@@ -1,6 +1,19 @@
 //! Everything that speaks DataFusion planning: the catalog of a snapshot, expressions as column code, reports, SQL.
+//!
+//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`export`].
 
+pub mod calendar;
 pub mod catalog;
 pub mod compile;
+pub mod evaluate;
 pub mod export;
 pub mod report;
+pub mod runtime;
+pub mod session;
+pub mod sql;
+
+mod count_users;
+mod error;
+mod resolver;
+
+pub use error::QueryError;

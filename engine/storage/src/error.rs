@@ -36,6 +36,10 @@ pub enum StorageError {
     #[error("live rows are at their limit, rows={rows}")]
     Backpressure { rows: usize },
 
+    /// The table says that this log's rows were flushed by someone else: two processes own one log.
+    #[error("another process flushes this log")]
+    Fenced,
+
     #[error("store address is not usable: {reason}")]
     StoreAddress { reason: String },
 

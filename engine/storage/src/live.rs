@@ -65,6 +65,11 @@ impl LiveChunk {
         self.first + self.rows() as u64
     }
 
+    /// A row's time in milliseconds.
+    pub fn time(&self, row: usize) -> i64 {
+        self.reader.time(row)
+    }
+
     /// A shard's rows in segment order; `None` if it has none here.
     pub fn shard_rows(&self, shard: Shard) -> Option<&UInt32Array> {
         self.by_shard.iter().find(|(s, _)| *s == shard).map(|(_, rows)| rows)

@@ -80,7 +80,7 @@ impl KeyCache {
     }
 
     /// Remembers the keys of a segment that was just written.
-    pub fn remember(&self, location: String, sorted: &RecordBatch) -> Result<(), StorageError> {
+    pub(crate) fn remember(&self, location: String, sorted: &RecordBatch) -> Result<(), StorageError> {
         let keys = SegmentKeys::of(&RowReader::try_new(sorted)?, sorted.num_rows());
         self.keys.insert(location, Arc::new(keys));
         Ok(())
@@ -88,7 +88,7 @@ impl KeyCache {
 
     /// Looks an event up in one segment. Two rows of one key in a segment cannot be: the later one superseded the
     /// earlier before the segment was written.
-    pub async fn find(
+    pub(crate) async fn find(
         &self,
         files: &SegmentFiles,
         segment: &Segment,

@@ -34,9 +34,7 @@ pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Princ
     }
     let Some(credentials) = basic_credentials(headers) else { return Err(ApiError::unauthenticated()) };
     let principal = match &credentials.password {
-        Some(secret) => {
-            state.projects.by_service_account(&credentials.username, secret).await?.map(Principal::Account)
-        }
+        Some(secret) => state.projects.by_service_account(&credentials.username, secret).await?.map(Principal::Account),
         None => state.projects.by_api_secret(&credentials.username).await?.map(Principal::Project),
     };
     principal.ok_or_else(ApiError::unauthenticated)

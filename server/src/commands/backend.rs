@@ -6,7 +6,7 @@ use footfall_engine::{Engine, IngestSummary};
 use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
 
-use super::CommandError;
+use super::{CommandError, patience};
 use crate::config::Settings;
 use crate::local::LocalClient;
 use crate::projects::Projects;
@@ -52,7 +52,7 @@ impl Backend {
     pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, CommandError> {
         match self {
             Self::Server(server) => server.ingest(&project.to_string(), &events).await,
-            Self::Engine { engine, .. } => Ok(engine.ingest(project, events).await?),
+            Self::Engine { engine, .. } => Ok(patience::ingest(engine, project, events).await?),
         }
     }
 

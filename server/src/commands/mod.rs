@@ -4,6 +4,7 @@ mod backend;
 mod error;
 pub mod import;
 mod output;
+pub mod patience;
 mod progress;
 pub mod project;
 pub mod sql;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::CommandError;
 use super::backend::open_projects;
 use super::output::{print, print_json};
-use super::CommandError;
 use crate::config::{ProjectCommand, Settings};
 use crate::http::native::project_info;
 use crate::local::LocalClient;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use super::CommandError;
 use super::backend::Backend;
 use super::output::{Reader, print, write};
-use super::CommandError;
 use crate::config::{Settings, SqlFormat};
 use crate::encode::{Format, encoded};
 

@@ -246,7 +246,9 @@ impl Command {
 
     fn data(&self) -> &DataArgs {
         match self {
-            Self::Serve { data, .. } | Self::Demo { data, .. } | Self::Import { data, .. } | Self::Sql { data, .. } => data,
+            Self::Serve { data, .. } | Self::Demo { data, .. } | Self::Import { data, .. } | Self::Sql { data, .. } => {
+                data
+            }
             Self::Project(
                 ProjectCommand::Create { data, .. }
                 | ProjectCommand::List { data, .. }

@@ -1,4 +1,4 @@
-//! Settings as plain data, with defaults that suit a laptop. The keys are those of the TOML file.
+//! Settings as plain data. The keys are those of the TOML file.
 
 use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -81,17 +81,18 @@ pub enum SqlFormat {
     Arrow,
 }
 
+/// The engine knows what suits it; here is only what the engine does not know.
 impl Default for Settings {
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let engine = EngineOptions::default();
         Self {
-            data_dir: PathBuf::from("./footfall-data"),
-            store: None,
+            data_dir: engine.data_dir,
+            store: engine.store,
             log: None,
-            flush_rows: const { NonZeroUsize::new(500_000).unwrap() },
-            flush_age: 300,
-            shards: const { NonZeroU16::new(4).unwrap() },
-            query_threads: cores,
+            flush_rows: NonZeroUsize::new(engine.flush_rows).unwrap_or(NonZeroUsize::MIN),
+            flush_age: engine.flush_age.as_secs(),
+            shards: NonZeroU16::new(engine.shards).unwrap_or(NonZeroU16::MIN),
+            query_threads: NonZeroUsize::new(engine.query_threads).unwrap_or(NonZeroUsize::MIN),
             http: "127.0.0.1:8080".to_owned(),
             insecure: false,
             project: ProjectSettings::default(),

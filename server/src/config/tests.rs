@@ -21,7 +21,7 @@ fn flags_go_before_the_file_and_the_file_before_defaults() {
     assert_eq!(settings.http, "127.0.0.1:9000");
     assert_eq!(settings.flush_rows.get(), 8);
     assert!(settings.insecure);
-    assert_eq!(settings.flush_age, 300);
+    assert_eq!(settings.flush_age, Settings::default().flush_age);
     let settings = parse(&format!("footfall serve --config {path} --insecure=false")).unwrap();
     assert!(!settings.insecure);
     assert_eq!(parse(&format!("footfall sql --config {path} Q")).unwrap().sql.format, SqlFormat::Csv);
@@ -34,7 +34,8 @@ fn each_command_has_its_flags() {
     assert_eq!(settings.data_dir, Path::new("d"));
     assert_eq!(settings.store.unwrap().as_str(), "gs://bucket/x");
     assert!(settings.insecure && settings.shards.get() == 3);
-    let settings = parse("footfall project create p --timezone Europe/Berlin --merge original --json --shards 9").unwrap();
+    let settings =
+        parse("footfall project create p --timezone Europe/Berlin --merge original --json --shards 9").unwrap();
     assert_eq!(settings.project.timezone.0, chrono_tz::Europe::Berlin);
     assert_eq!((settings.project.merge, settings.project.json, settings.shards.get()), (MergeMode::Original, true, 9));
     let settings = parse("footfall import --project p --format mixpanel-export f").unwrap();
@@ -53,7 +54,8 @@ fn unknown_names_are_errors_with_code_2() {
         assert!(error.to_string().contains(culprit), "{error}");
         assert_eq!(error.report(), 2);
     }
-    for args in ["footfall serve --flight x", "footfall serv", "footfall sql --format x Q", "footfall serve --shards 0"] {
+    for args in ["footfall serve --flight x", "footfall serv", "footfall sql --format x Q", "footfall serve --shards 0"]
+    {
         assert_eq!(parse(args).unwrap_err().report(), 2, "{args}");
     }
     assert!(matches!(parse("footfall serve --config /none"), Err(ConfigError::NoFile(_))));

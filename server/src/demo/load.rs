@@ -10,7 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
 use super::shop::{ShopGenerator, ShopOptions};
-use crate::commands::{CommandError, Progress, Quantity};
+use crate::commands::{CommandError, Progress, Quantity, patience};
 use crate::config::Settings;
 
 const SHOP_FILE: &str = "demo/shop.json";
@@ -58,7 +58,7 @@ async fn ingest(engine: &Arc<Engine>, project: ProjectId, shop: &ShopRecord) -> 
     let mut batches = stream::iter(Batches(ShopGenerator::new(options)))
         .map(|Batch { events, days_made }| async move {
             let count = events.len();
-            engine.ingest(project, events).await?;
+            patience::ingest(engine, project, events).await?;
             Ok::<_, CommandError>((count, days_made))
         })
         .buffered(BATCHES_IN_FLIGHT);

@@ -54,12 +54,16 @@ fn welcome(url: &str, project: &Project, credentials: Option<&DemoCredentials>, 
     // The secrets were shown to whoever created the project; a server's own bearer token opens it as well.
     let (account, curl_credentials) = match credentials {
         Some(c) => (
-            format!("service account  {}\n  secret           {}\n  api secret       {}", c.username, c.secret, c.api_secret),
+            format!(
+                "service account  {}\n  secret           {}\n  api secret       {}",
+                c.username, c.secret, c.api_secret
+            ),
             format!("-u {}", shell(&format!("{}:{}", c.username, c.secret))),
         ),
         None => {
             let file = settings.data_dir.join("server.json");
-            let read = format!("$(sed 's/.*\"token\":\"\\([0-9a-f]*\\)\".*/\\1/' {})", shell(&file.display().to_string()));
+            let read =
+                format!("$(sed 's/.*\"token\":\"\\([0-9a-f]*\\)\".*/\\1/' {})", shell(&file.display().to_string()));
             ("its secrets were shown when it was created".to_owned(), format!("-H \"Authorization: Bearer {read}\""))
         }
     };
@@ -86,7 +90,11 @@ Raw events:
 /// Quoted for a shell where it needs to be.
 fn shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::json::writer::{NullableEncoder, make_encoder};
 use arrow::json::EncoderOptions;
+use arrow::json::writer::{NullableEncoder, make_encoder};
 use serde_json::{Value, json};
 
 use super::type_name::type_name;

@@ -24,19 +24,23 @@ pub async fn encoded(rows: SendableRecordBatchStream, format: Format) -> Result<
         let slice = move |start: usize| Ok::<_, Error>(batch.slice(start, ROWS_MAX.min(batch.num_rows() - start)));
         stream::iter(starts.map(slice))
     });
-    let pieces = stream::try_unfold((Some(encoder), slices.try_flatten().boxed()), |(encoder, mut slices)| async move {
-        let Some(mut encoder) = encoder else { return Ok(None) };
-        match slices.try_next().await? {
-            Some(slice) => {
-                // Some milliseconds of work for wide rows: not on a thread that serves connections.
-                let work = tokio::task::spawn_blocking(move || encoder.batch(&slice).map(|piece| (piece, encoder)));
-                let (piece, encoder) = work.await.map_err(stopped)?.map_err(broken)?;
-                Ok(Some((Bytes::from(piece), (Some(encoder), slices))))
+    let pieces =
+        stream::try_unfold((Some(encoder), slices.try_flatten().boxed()), |(encoder, mut slices)| async move {
+            let Some(mut encoder) = encoder else { return Ok(None) };
+            match slices.try_next().await? {
+                Some(slice) => {
+                    // Some milliseconds of work for wide rows: not on a thread that serves connections.
+                    let work = tokio::task::spawn_blocking(move || encoder.batch(&slice).map(|piece| (piece, encoder)));
+                    let (piece, encoder) = work.await.map_err(stopped)?.map_err(broken)?;
+                    Ok(Some((Bytes::from(piece), (Some(encoder), slices))))
+                }
+                None => Ok(Some((Bytes::from(encoder.finish().map_err(broken)?), (None, slices)))),
             }
-            None => Ok(Some((Bytes::from(encoder.finish().map_err(broken)?), (None, slices)))),
-        }
-    });
-    Ok(stream::once(async { Ok(start) }).chain(pieces).try_filter(|piece| futures::future::ready(!piece.is_empty())).boxed())
+        });
+    Ok(stream::once(async { Ok(start) })
+        .chain(pieces)
+        .try_filter(|piece| futures::future::ready(!piece.is_empty()))
+        .boxed())
 }
 
 fn broken(error: EncodeError) -> Error {

@@ -16,11 +16,8 @@ pub async fn cors(request: Request, next: Next) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let sdk = request.uri().path().split('/').nth(1).is_some_and(|first| SDK_ROUTES.contains(&first));
     let asked_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    let mut response = if request.method() == Method::OPTIONS {
-        preflight(asked_headers)
-    } else {
-        next.run(request).await
-    };
+    let mut response =
+        if request.method() == Method::OPTIONS { preflight(asked_headers) } else { next.run(request).await };
     if let Some(origin) = origin {
         allow(response.headers_mut(), origin, sdk);
     }

@@ -63,16 +63,30 @@ impl ApiError {
 
     /// The form of `/api/query/*`, `/api/2.0/*` and the export. `request` is the path and query that was asked for.
     pub fn into_mixpanel(self, request: &str) -> Response {
+        let message = self.mixpanel_message();
         let body = match self.status {
-            StatusCode::FORBIDDEN => json!({"error": self.message, "status": "error"}),
-            _ => json!({"request": request, "error": self.message, "status": "error"}),
+            StatusCode::FORBIDDEN => json!({"error": message, "status": "error"}),
+            _ => json!({"request": request, "error": message, "status": "error"}),
         };
         let mut response = self.respond(body);
         // Not on native routes, where a page's failed request would make the browser ask for a password.
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"footfall\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"footfall\""));
         }
         response
+    }
+
+    /// This form has no place for the parameter at fault, so the text names it, unless it does already.
+    fn mixpanel_message(&self) -> String {
+        let message = match &self.field {
+            Some(name) if !self.message.starts_with(name.as_str()) && !self.message.starts_with("Error in ") => {
+                format!("{name}, {}", self.message)
+            }
+            _ => self.message.clone(),
+        };
+        if self.code == "parse" { format!("Unable to parse expression: {message}") } else { message }
     }
 
     fn respond(&self, body: Value) -> Response {
@@ -156,6 +170,21 @@ mod tests {
             body(response).await,
             json!({"error": {"code": "parse", "message": "unexpected end", "span": [3, 4]}})
         );
+    }
+
+    #[test]
+    fn mixpanel_texts_name_the_parameter() {
+        let parse = ApiError::from(Error::invalid("parse", "unexpected end").with_field("where"));
+        assert_eq!(parse.mixpanel_message(), "Unable to parse expression: where, unexpected end");
+        let of_type = ApiError::from(Error::invalid("type", "no number").with_field("on"));
+        assert_eq!(of_type.mixpanel_message(), "on, no number");
+        for named in [
+            ApiError::sentence("to_date", "to_date cannot be later than today"),
+            ApiError::sentence("from_date", "Error in from_date: invalid date, bad year"),
+            ApiError::unauthenticated(),
+        ] {
+            assert_eq!(named.mixpanel_message(), named.message);
+        }
     }
 
     #[test]

@@ -35,8 +35,11 @@ pub fn app(state: AppState) -> Router {
         .merge(query::routes())
         .merge(native::routes())
         .layer(DefaultBodyLimit::max(QUERY_BODY_MAX))
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_MIN)));
-    let routes = Router::new().merge(ingest::routes()).merge(answers).merge(native::local_routes()).merge(health::routes());
+        .layer(
+            CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_MIN)),
+        );
+    let routes =
+        Router::new().merge(ingest::routes()).merge(answers).merge(native::local_routes()).merge(health::routes());
     finish(routes.with_state(state))
 }
 

@@ -124,7 +124,9 @@ impl Params {
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => self.0.extend(members),
             Ok(_) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid", "body, must be a JSON object")),
-            Err(e) => return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, invalid json: {e}"))),
+            Err(e) => {
+                return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, invalid json: {e}")));
+            }
         }
         Ok(())
     }
@@ -193,7 +195,10 @@ mod tests {
         let params = Params::parse(Some("limit=x&unit=year&from_date=1"), None, b"").unwrap();
         let message = |r: Result<(), ApiError>| r.unwrap_err().message;
         assert_eq!(message(params.whole("limit", 1..=9).map(drop)), "limit, must be a whole number from 1 to 9");
-        assert_eq!(message(params.choice("unit", &[("day", 1), ("hour", 2)]).map(drop)), "unit, must be one of day, hour");
+        assert_eq!(
+            message(params.choice("unit", &[("day", 1), ("hour", 2)]).map(drop)),
+            "unit, must be one of day, hour"
+        );
         assert_eq!(message(params.date("from_date").map(drop)), "from_date, invalid date");
         assert_eq!(message(params.required("event").map(drop)), "event, missing or empty");
     }

@@ -56,7 +56,9 @@ impl Projects {
             self.refresh().await?;
             let index = self.index();
             if index.by_name(&new.name).is_some() {
-                return Err(Error::new(ErrorKind::Conflict, "conflict", "a project of this name exists").with_field("name"));
+                return Err(
+                    Error::new(ErrorKind::Conflict, "conflict", "a project of this name exists").with_field("name")
+                );
             }
             let id = index.next_id();
             let project = Project {
@@ -93,7 +95,8 @@ impl Projects {
         loop {
             self.refresh().await?;
             let rotations = self.index().by_id(id).map(|entry| entry.rotations());
-            let rotations = rotations.ok_or_else(|| Error::new(ErrorKind::NotFound, "not_found", "project not found"))?;
+            let rotations =
+                rotations.ok_or_else(|| Error::new(ErrorKind::NotFound, "not_found", "project not found"))?;
             let file = FileName::Token(id, rotations + 1).to_string();
             let record = TokenRecord { token: token.clone(), created_at: timestamp() };
             self.put_new(&folder_path(&file), &record).await?;

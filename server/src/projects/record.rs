@@ -123,7 +123,9 @@ mod tests {
     fn only_our_own_file_names_are_read() {
         assert_eq!(FileName::parse("7.json"), Some(FileName::Project(ProjectId(7))));
         assert_eq!(FileName::parse("7.token.2.json"), Some(FileName::Token(ProjectId(7), 2)));
-        for other in ["7.json#1", "07.json", "+7.json", "7.token.json", "x.json", "7", "7.token.-1.json", "99999999999.json"] {
+        for other in
+            ["7.json#1", "07.json", "+7.json", "7.token.json", "x.json", "7", "7.token.-1.json", "99999999999.json"]
+        {
             assert_eq!(FileName::parse(other), None, "{other}");
         }
     }

@@ -5,12 +5,7 @@ use object_store::memory::InMemory;
 use super::*;
 
 fn new(name: &str) -> NewProject {
-    NewProject {
-        name: name.to_owned(),
-        timezone: chrono_tz::Europe::Berlin,
-        merge: MergeMode::Simplified,
-        shards: 4,
-    }
+    NewProject { name: name.to_owned(), timezone: chrono_tz::Europe::Berlin, merge: MergeMode::Simplified, shards: 4 }
 }
 
 async fn open(store: &Arc<InMemory>) -> Projects {

@@ -206,13 +206,13 @@ fn batch(schema: SchemaRef, shape: &Shape, shard: usize, rows: &[Row]) -> Result
         // A user's country does not change; the square makes the first ones frequent.
         text(
             rows.iter()
-                .map(|r| Some(((r.user.wrapping_mul(2_654_435_761) >> 16).pow(2) as u64 * 60 >> 32) as u16))
+                .map(|r| Some(((u64::from((r.user.wrapping_mul(2_654_435_761) >> 16).pow(2)) * 60) >> 32) as u16))
                 .collect(),
             (0..60).map(|i| format!("C{i:02}")).collect(),
         )?,
         // Half of the names carry a path, a quarter an amount: properties belong to events.
         text(
-            rows.iter().map(|r| (r.event % 2 == 0).then(|| (mix(r) % 200) as u16)).collect(),
+            rows.iter().map(|r| r.event.is_multiple_of(2).then(|| (mix(r) % 200) as u16)).collect(),
             (0..200).map(|i| format!("/catalog/section/{i}/page")).collect(),
         )?,
         Arc::new(Float64Array::from_iter(

@@ -10,7 +10,7 @@ mod data;
 mod questions;
 mod read;
 
-use std::{fmt, fs, path::PathBuf, thread, time::Instant};
+use std::{fmt, path::PathBuf, thread, time::Instant};
 
 use data::{Failure, Order, SHARDS, Shape};
 use questions::{Answer, Question, answer};
@@ -135,7 +135,7 @@ fn ask(
             move || {
                 let mine = shards.iter().skip(lane).step_by(threads);
                 let answers: Result<Vec<_>, _> = mine.map(|days| answer(question, order, users, days)).collect();
-                Ok((answers?, on_processor()?))
+                Ok((answers?, on_processor()))
             }
         };
         let handles: Vec<_> = (0..threads).map(|n| scope.spawn(lane(n))).collect();
@@ -153,10 +153,10 @@ fn ask(
     Ok((total, spent))
 }
 
-/// Milliseconds that this thread has spent on a processor (Linux).
-fn on_processor() -> Result<f64, Failure> {
-    let statistics = fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(statistics.split(' ').next().ok_or("schedstat is empty")?.parse::<f64>()? / 1e6)
+/// Milliseconds that this thread has spent on a processor.
+fn on_processor() -> f64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    spent.tv_sec as f64 * 1e3 + spent.tv_nsec as f64 / 1e6
 }
 
 fn print_bytes(order: Order, shape: &Shape, shards: &[Vec<Segment>]) {

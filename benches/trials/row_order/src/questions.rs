@@ -34,7 +34,7 @@ pub fn answer(question: &Question, order: Order, users: usize, days: &[Segment])
         (Question::Funnel(steps), Order::EventUserTime) if steps.iter().all(|names| names.len() == 1) => {
             funnel_by_runs(steps, users, days)
         }
-        (Question::Funnel(steps), Order::EventUserTime) => funnel_by_buckets(steps, users, days),
+        (Question::Funnel(steps), Order::EventUserTime) => funnel_by_sorting(steps, users, days),
         (Question::CountByDay(event), _) => count_by_day(*event, order, days),
         (Question::ActiveUsers(None), _) => active_users(order, users, days),
         (Question::ActiveUsers(Some(event)), _) => active_users_of(*event, order, users, days),
@@ -170,69 +170,73 @@ fn funnel_by_runs(steps: &[Vec<usize>], users: usize, days: &[Segment]) -> Resul
     Ok((0..3).map(|step| depths.iter().filter(|d| *d >> step & 1 == 1).count() as u64).collect())
 }
 
-/// A day's rows of many runs in the order (user, time): counted into one bucket per user, then each small bucket sorted.
+/// A day's rows of many runs, put into the order (user, time) by a radix sort of whole rows in one number each.
 #[derive(Default)]
-struct Buckets {
-    /// Where each user's rows end in `rows`.
-    ends: Vec<u32>,
-    /// Relative time in the high bits, the step in the low two.
+struct Day {
+    /// From the top: ordinal, millisecond of the day (27 bits), step (2 bits).
     rows: Vec<u64>,
+    spare: Vec<u64>,
+    start: u64,
 }
 
-impl Buckets {
-    fn fill(&mut self, users: usize, runs: &[(u8, &[i64], &[i64])]) {
-        self.ends.clear();
-        self.ends.resize(users + 1, 0);
-        for (_, uid, _) in runs {
-            uid.iter().for_each(|uid| self.ends[ordinal(*uid) + 1] += 1);
+impl Day {
+    fn begin(&mut self, day: usize) {
+        self.rows.clear();
+        self.start = day as u64 * DAY_MS as u64 + 1;
+    }
+
+    fn add(&mut self, step: u8, uid: &[i64], time: &[i64]) {
+        let row = |(uid, time): (&i64, &i64)| {
+            (ordinal(*uid) as u64) << 29 | (relative(*time) - self.start) << 2 | u64::from(step)
+        };
+        self.rows.extend(uid.iter().zip(time).map(row));
+    }
+
+    /// Four passes of 11 bits above the step: up to 2^17 users of a shard, every millisecond of a day.
+    fn sort(&mut self) {
+        const SHIFTS: [u32; 4] = [2, 13, 24, 35];
+        let digit = |row: u64, shift: u32| (row >> shift) as usize & 0x7FF;
+        let mut starts = vec![[0u32; 2048]; 4];
+        for row in &self.rows {
+            SHIFTS.iter().zip(&mut starts).for_each(|(shift, starts)| starts[digit(*row, *shift)] += 1);
         }
-        for user in 0..users {
-            self.ends[user + 1] += self.ends[user];
-        }
-        self.rows.resize(self.ends[users] as usize, 0);
-        for (step, uid, time) in runs {
-            for (uid, time) in uid.iter().zip(*time) {
-                let end = &mut self.ends[ordinal(*uid)];
-                self.rows[*end as usize] = relative(*time) << 2 | u64::from(*step);
-                *end += 1;
+        self.spare.resize(self.rows.len(), 0);
+        for (shift, starts) in SHIFTS.iter().zip(&mut starts) {
+            let mut before = 0;
+            for start in starts.iter_mut() {
+                before += std::mem::replace(start, before);
             }
+            for row in &self.rows {
+                let place = &mut starts[digit(*row, *shift)];
+                self.spare[*place as usize] = *row;
+                *place += 1;
+            }
+            std::mem::swap(&mut self.rows, &mut self.spare);
         }
     }
 
-    fn each_user(&mut self, users: usize, mut visit: impl FnMut(usize, &[u64])) {
-        let mut start = 0;
-        for user in 0..users {
-            let end = self.ends[user] as usize;
-            if end > start {
-                let rows = &mut self.rows[start..end];
-                if rows.len() > 1 {
-                    rows.sort_unstable();
-                }
-                visit(user, rows);
-                start = end;
-            }
+    /// User, step and time of every row in order.
+    fn each(&mut self, mut visit: impl FnMut(usize, u8, u64)) {
+        self.sort();
+        for row in &self.rows {
+            visit((row >> 29) as usize, (row & 3) as u8, (row >> 2 & ((1 << 27) - 1)) + self.start);
         }
     }
 }
 
 /// Steps of several names each: too many runs to walk together, so the matching rows are put in order.
-fn funnel_by_buckets(steps: &[Vec<usize>], users: usize, days: &[Segment]) -> Result<Answer, Failure> {
+fn funnel_by_sorting(steps: &[Vec<usize>], users: usize, days: &[Segment]) -> Result<Answer, Failure> {
     let names: Vec<(u8, usize)> =
         steps.iter().zip(1..).flat_map(|(names, step)| names.iter().map(move |n| (step, *n))).collect();
     let events: Vec<usize> = names.iter().map(|(_, event)| *event).collect();
     let mut progress = vec![Progress::default(); users];
-    let mut buckets = Buckets::default();
-    for day in days {
-        let runs = day.read_runs(&events, true)?;
-        let runs: Vec<(u8, &[i64], &[i64])> = names
-            .iter()
-            .zip(&runs)
-            .filter_map(|((step, _), run)| Some((*step, &run.uid.values()[..], &run.time.as_ref()?.values()[..])))
-            .collect();
-        buckets.fill(users, &runs);
-        buckets.each_user(users, |user, rows| {
-            rows.iter().for_each(|row| progress[user].take((row & 3) as u8, row >> 2));
-        });
+    let mut rows = Day::default();
+    for (number, day) in days.iter().enumerate() {
+        rows.begin(number);
+        for ((step, _), run) in names.iter().zip(&day.read_runs(&events, true)?) {
+            rows.add(*step, run.uid.values(), run.time.as_ref().map_or(&[], |time| time.values()));
+        }
+        rows.each(|user, step, time| progress[user].take(step, time));
     }
     Ok(reached(&progress))
 }
@@ -315,15 +319,16 @@ fn sessions(order: Order, users: usize, days: &[Segment]) -> Result<Answer, Fail
         count += u64::from(last[user] == NONE || time - last[user] >= SESSION_GAP_MS);
         last[user] = time;
     };
-    let mut buckets = Buckets::default();
-    for day in days {
+    let mut rows = Day::default();
+    for (number, day) in days.iter().enumerate() {
         let Some(batch) = day.read(&[UID, TIME])? else { continue };
         let (uid, time) = (numbers(&batch, UID), numbers(&batch, TIME));
         match order {
             Order::UserTime => uid.iter().zip(time).for_each(|(uid, time)| take(ordinal(*uid), relative(*time))),
             Order::EventUserTime => {
-                buckets.fill(users, &[(0, uid, time)]);
-                buckets.each_user(users, |user, rows| rows.iter().for_each(|row| take(user, row >> 2)));
+                rows.begin(number);
+                rows.add(0, uid, time);
+                rows.each(|user, _, time| take(user, time));
             }
         }
     }

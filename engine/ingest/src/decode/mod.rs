@@ -17,6 +17,7 @@ use footfall_model::Value;
 use serde::de::DeserializeSeed;
 
 use crate::limits::RECORDS_MAX;
+use crate::members::Members;
 use record::{BatchSeed, ItemSeed};
 
 /// How records are laid out in a text.
@@ -90,7 +91,7 @@ pub(crate) enum Properties {
     Missing,
     NotAnObject,
     TooMany,
-    Members(Vec<(String, Value)>),
+    Members(Members),
 }
 
 /// Reads the records of one request, at least one and at most [`RECORDS_MAX`].

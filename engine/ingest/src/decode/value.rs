@@ -6,7 +6,7 @@ use footfall_model::Value;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::limits::NESTED_MAX;
-use crate::members::keep_last;
+use crate::members::{Members, keep_last};
 
 /// What is learned of a record's text while reading it.
 #[derive(Default)]
@@ -124,9 +124,9 @@ pub(super) fn read_members<'de, A: MapAccess<'de>>(
     tally: &mut Tally,
     keep_max: usize,
     precision_of: impl Fn(&str) -> Precision,
-) -> Result<(Vec<(String, Value)>, bool), A::Error> {
+) -> Result<(Members, bool), A::Error> {
     tally.bytes += 3;
-    let mut members: Vec<(String, Value)> = Vec::new();
+    let mut members: Members = Vec::new();
     let mut more = false;
     while let Some(name) = map.next_key::<String>()? {
         tally.text(&name);

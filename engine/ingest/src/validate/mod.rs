@@ -33,7 +33,7 @@ use crate::decode::{Item, Properties};
 use crate::fault::Fault;
 use crate::ids::{IdSource, denied_id, hashed, truncate};
 use crate::limits::{EVENT_BYTES_MAX, INSERT_ID_BYTES_MAX, PROPERTIES_MAX, TIME_AHEAD_MAX_MS, TIME_MIN_MS};
-use crate::members::{keep_last, put};
+use crate::members::{Members, keep_last, put};
 use crate::time::{self, Given, Notation};
 use draft::Draft;
 
@@ -271,7 +271,7 @@ fn settle_insert_id(draft: &mut Draft, name: &str, rules: &Rules<'_>, ids: &IdSo
     }
 }
 
-fn fit_properties(properties: &mut Vec<(String, Value)>, strict: bool) -> Result<(), Fault> {
+fn fit_properties(properties: &mut Members, strict: bool) -> Result<(), Fault> {
     let mut cut = false;
     for (name, value) in properties.iter_mut() {
         cut |= truncate(name);
@@ -290,7 +290,7 @@ fn fit_properties(properties: &mut Vec<(String, Value)>, strict: bool) -> Result
 }
 
 /// Adds the properties that tell how an event came here.
-fn mark(properties: &mut Vec<(String, Value)>, route: Route) {
+fn mark(properties: &mut Members, route: Route) {
     if route == Route::Import {
         put(properties, "$import", Value::Bool(true));
     }

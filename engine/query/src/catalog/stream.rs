@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{DataFusionError, Result};
@@ -13,7 +13,7 @@ use footfall_model::Shard;
 use footfall_storage::columns::Builtin;
 use footfall_storage::segment::{Segment, day_of};
 use footfall_storage::{LiveChunk, Snapshot, StorageError};
-use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
 
 use super::columns::{Source, TableColumn};
@@ -56,16 +56,17 @@ pub struct LaneScan {
     pub metrics: LaneMetrics,
 }
 
-type Batches = BoxStream<'static, Result<RecordBatch>>;
+pub type Batches = BoxStream<'static, Result<RecordBatch>>;
 
 impl LaneScan {
     /// The batches of all parts, one part after another.
-    pub fn stream(self, parts: Vec<Part>) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    pub fn stream(self, parts: Vec<Part>) -> Batches {
         let scan = Arc::new(self);
         stream::iter(parts)
             .then(move |part| scan.clone().read(part))
             .try_flatten()
             .try_filter(|batch| futures::future::ready(batch.num_rows() > 0))
+            .boxed()
     }
 
     async fn read(self: Arc<Self>, part: Part) -> Result<Batches> {

@@ -8,7 +8,7 @@ use footfall_lang::ast::{BinaryOp, Expr, ExprKind, Function, Source};
 
 use super::kinds::{self, Kinds};
 use super::scalar;
-use super::tree::{Visit, children, parents_first, resolve};
+use super::tree::{Visit, parents_first, resolve};
 use super::{Clock, CompileError, CompileErrorKind};
 
 /// The outcome of a constant sub-tree.
@@ -83,12 +83,12 @@ impl<'a> Analysis<'a> {
     fn enter(&mut self, visit: &Visit<'a>, clock: &Clock, errors: &mut Vec<CompileError>) {
         let node = visit.node;
         let (own, index) = self.variable(visit);
-        let facts: Vec<&Fact> = children(node).into_iter().filter_map(|child| self.fact(child)).collect();
+        let facts: Vec<&Fact> = node.children().into_iter().filter_map(|child| self.fact(child)).collect();
         let outermost = facts.iter().map(|fact| fact.outermost).fold(index, usize::min);
         let reads = matches!(node.kind, ExprKind::Lookup { .. }) || facts.iter().any(|fact| fact.reads);
         let constant = !reads && outermost >= visit.depth();
         if !constant {
-            for child in children(node) {
+            for child in node.children() {
                 self.fold(child, clock, errors);
             }
         }

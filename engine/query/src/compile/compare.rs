@@ -5,14 +5,13 @@
 //! Lists and maps are compared by the fallback; the caller asks [`needs_fallback`] first.
 
 use datafusion::functions::string::expr_fn::contains;
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr_fn::{binary_expr, in_list, is_not_true};
-use datafusion::logical_expr::lit;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, lit};
 use footfall_eval::{EvalValue as Value, parse_datetime};
 
 use super::Clock;
 use super::functions;
-use super::lanes::{Instant, Lanes, NumberPart, Truth, all_of, any_of, not_true, only_where};
+use super::lanes::{Absent, Instant, Lanes, NumberPart, Truth, all_of, not_true, only_where};
 use super::number::{Axis, Bounds, Comparison, Zeros, float_one_of};
 
 /// Whether equality of the two may turn on the inside of lists or maps.
@@ -27,12 +26,16 @@ pub(super) fn equal(left: &Lanes, right: &Lanes, clock: &Clock) -> Truth {
         terms.push(equal_bools(l, r, left, right));
     }
     terms.extend(scalar_terms(left, right, Comparison::Equal, clock));
-    if let (Some(l), Some(r)) = (&left.null, &right.null) {
-        terms.push(l.clone().and(r.clone()));
-    }
-    if let (Some(l), Some(r)) = (left.is_undefined(), right.is_undefined()) {
-        terms.push(l.and(r));
-    }
+    terms.extend(match (&left.constant, &right.constant) {
+        (_, Some(Value::Null)) => left.null.clone(),
+        (Some(Value::Null), _) => right.null.clone(),
+        _ => left.null.clone().zip(right.null.clone()).map(|(l, r)| l.and(r)),
+    });
+    terms.extend(match (&left.constant, &right.constant) {
+        (_, Some(Value::Undefined)) => left.is_undefined(),
+        (Some(Value::Undefined), _) => right.is_undefined(),
+        _ => left.is_undefined().zip(right.is_undefined()).map(|(l, r)| l.and(r)),
+    });
     Truth::total(terms)
 }
 
@@ -162,13 +165,21 @@ pub(super) fn substring(needle: &Lanes, haystack: &Lanes) -> Option<Expr> {
 
 /// `not value`: the negation of a boolean, true for undefined, and undefined for anything else.
 pub(super) fn negated(value: &Lanes) -> Truth {
-    let flipped = is_not_true(value.filter());
+    let flipped = not_equal(value).unwrap_or_else(|| is_not_true(value.filter()));
     let others = value.not_boolean();
     if others.is_empty() {
         return Truth::total(vec![flipped]);
     }
     let none = all_of(others.iter().map(not_true).collect());
     Truth::partial(vec![only_where(none, flipped)])
+}
+
+/// The negation of one comparison with a literal, in one pass.
+fn not_equal(value: &Lanes) -> Option<Expr> {
+    let Truth { terms, absent: Absent::False } = value.bool.as_ref()? else { return None };
+    let [Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })] = terms.as_slice() else { return None };
+    let literal = matches!(**right, Expr::Literal(..));
+    literal.then(|| binary_expr(left.as_ref().clone(), Operator::IsDistinctFrom, right.as_ref().clone()))
 }
 
 /// `left and right`, for any number of operands.

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::logical_expr::expr_fn::binary_expr;
-use datafusion::logical_expr::{Expr, Operator, lit};
+use datafusion::logical_expr::{Expr, lit};
 use footfall_eval::EvalValue as Value;
 use footfall_lang::ast::{self, BinaryOp, ExprKind, Source, UnaryOp};
 
@@ -227,17 +226,26 @@ fn property(columns: PropertyColumns) -> Lanes {
         columns.float.map(NumberPart::Float),
         columns.unix_time.map(NumberPart::UnixTime),
     ];
-    let null_text = || lit("null");
-    Lanes {
+    let mut lanes = Lanes {
         bool: columns.bool.map(|column| Truth::partial(vec![column])),
         number: number.into_iter().flatten().collect(),
         text: columns.text,
         datetime: columns.datetime.map(Instant::Column),
-        null: columns.json.clone().map(|json| json.eq(null_text())),
-        nested: columns.json.clone().map(|json| json.not_eq(null_text())),
-        json: columns.json,
         ..Lanes::default()
+    };
+    match (columns.null, columns.json) {
+        (Some(null), json) => {
+            lanes.null = Some(null);
+            lanes.nested = json.map(Expr::is_not_null);
+        }
+        (None, Some(json)) => {
+            lanes.null = Some(json.clone().eq(lit("null")));
+            lanes.nested = Some(json.clone().not_eq(lit("null")));
+            lanes.json = Some(json);
+        }
+        (None, None) => {}
     }
+    lanes
 }
 
 /// An undefined value whose operands may still fail.
@@ -262,7 +270,10 @@ fn unary(op: UnaryOp, operand: &Lanes) -> Lanes {
     let result = match op {
         UnaryOp::Not => Lanes::of_bool(compare::negated(operand)),
         // Not a negation, which would make −0 of 0.
-        UnaryOp::Negate => Lanes::of_number(operand.float().map(|x| binary_expr(lit(0.0_f64), Operator::Minus, x))),
+        UnaryOp::Negate => {
+            let zero = || lit(0.0_f64);
+            Lanes::of_number(operand.float().and_then(|x| functions::arithmetic(BinaryOp::Subtract, zero(), x)))
+        }
     };
     result.with_errors(Errors::of([operand]))
 }
@@ -278,16 +289,8 @@ fn comparison(op: BinaryOp) -> Option<Comparison> {
 }
 
 fn arithmetic(op: BinaryOp, left: &Lanes, right: &Lanes) -> Lanes {
-    let operator = match op {
-        BinaryOp::Add => Operator::Plus,
-        BinaryOp::Subtract => Operator::Minus,
-        BinaryOp::Multiply => Operator::Multiply,
-        BinaryOp::Divide => Operator::Divide,
-        BinaryOp::Remainder => Operator::Modulo,
-        _ => return Lanes::undefined(),
-    };
     let numbers = left.float().zip(right.float());
-    let result = Lanes::of_number(numbers.map(|(l, r)| functions::finite(binary_expr(l, operator, r))));
+    let result = Lanes::of_number(numbers.and_then(|(l, r)| functions::arithmetic(op, l, r)));
     match (op, left.text.clone().zip(right.text.clone())) {
         (BinaryOp::Add, Some((l, r))) => Lanes { text: Some(functions::concat(l, r)), ..result },
         _ => result,

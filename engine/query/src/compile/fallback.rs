@@ -4,7 +4,7 @@
 //! evaluation asks for that property. Its result is a struct with a field for each lane the value can have, and one for
 //! the type error; on rows of an error all other fields are null.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -177,6 +177,17 @@ impl Evaluate {
         ScalarUDF::new_from_impl(function).call(args)
     }
 
+    /// The tree's text; of a long one the beginning and a hash. Enclosing names repeat it, some of them squarely.
+    fn short_text(&self) -> String {
+        const CHARS_MAX: usize = 200;
+        if self.text.len() <= CHARS_MAX {
+            return self.text.to_string();
+        }
+        let mut hasher = DefaultHasher::new();
+        self.text.hash(&mut hasher);
+        format!("{}… #{:016x}", self.text.chars().take(CHARS_MAX).collect::<String>(), hasher.finish())
+    }
+
     /// The size of the tree.
     pub(super) fn nodes(&self) -> usize {
         self.nodes
@@ -201,6 +212,7 @@ fn split(columns: PropertyColumns) -> (Vec<Lane>, Vec<Expr>) {
         (Lane::Float, columns.float),
         (Lane::Text, columns.text),
         (Lane::Json, columns.json),
+        (Lane::Null, columns.null),
         (Lane::Datetime, columns.datetime),
         (Lane::UnixTime, columns.unix_time),
     ];
@@ -215,7 +227,7 @@ impl ScalarUDFImpl for Evaluate {
     /// Names the tree, since columns of a plan are told apart by their names.
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
         let args: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("expression_eval[{} {:?}]({})", self.text, self.output, args.join(",")))
+        Ok(format!("expression_eval[{} {:?}]({})", self.short_text(), self.output, args.join(",")))
     }
 
     fn signature(&self) -> &Signature {

@@ -43,7 +43,7 @@ use compiler::Compiler;
 use lanes::{Errors, all_of, not_true, only_where};
 
 pub use footfall_eval::Clock;
-pub use functions::all as scalar_functions;
+pub use functions::all as functions;
 
 /// The columns that hold one property, one for each type it was seen with; absent ones were never written.
 ///
@@ -58,8 +58,11 @@ pub struct PropertyColumns {
     pub float: Option<Expr>,
     /// Utf8, Utf8View, LargeUtf8 or a dictionary of these.
     pub text: Option<Expr>,
-    /// The JSON text (string types as for `text`) of a null, list or map; a null is exactly `null`.
+    /// The JSON text (string types as for `text`) of a list or map, or of a null, which is exactly `null`.
     pub json: Option<Expr>,
+    /// Boolean: true where the value is a null, if nulls have a column of their own. Then `json` holds none, and where
+    /// there is no `json` the compiler knows that there are no lists and maps.
+    pub null: Option<Expr>,
     /// Timestamp(Millisecond, UTC), the bare column: a datetime. The compiler floors it to whole seconds, so that it
     /// can still compare the column itself with a literal, which prunes.
     pub datetime: Option<Expr>,

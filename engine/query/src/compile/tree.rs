@@ -102,15 +102,3 @@ fn push_children<'a>(visit: &Visit<'a>, pending: &mut Vec<Visit<'a>>) {
         }
     }
 }
-
-/// The children, in the order of the text.
-pub(super) fn children(node: &Expr) -> Vec<&Expr> {
-    match &node.kind {
-        ExprKind::Literal(_) | ExprKind::Now | ExprKind::Lookup { .. } | ExprKind::Variable { .. } => Vec::new(),
-        ExprKind::Unary { operand, .. } => vec![operand],
-        ExprKind::Binary { left, right, .. } => vec![left, right],
-        ExprKind::Call { args, .. } => args.iter().collect(),
-        ExprKind::Quantifier { list, body, .. } => vec![list, body],
-        ExprKind::Let { bindings, body } => bindings.iter().map(|(_, value)| value).chain([&**body]).collect(),
-    }
-}

@@ -7,16 +7,13 @@ use hashbrown::HashMap;
 
 use super::{PendingMasks, ProjectStore, Replaced, State};
 use crate::error::StorageError;
+use super::flush::run_blocking;
+use super::record::{EVENTS_RECORD, EncodedEvents};
 use crate::keys::{EventKey, event_key, generated_insert_id};
 use crate::live::{Block, seal};
-use crate::log::{Entry, Lsn};
+use crate::log::{Entry, LogError, Lsn, Reservation};
 use crate::recent::Found;
 use crate::segment::{Segment, day_of};
-
-/// Record kind of a group of events in the log.
-pub(crate) const EVENTS_RECORD: u8 = 1;
-/// First byte of an events record's payload.
-pub(crate) const EVENTS_FORMAT: u8 = 1;
 
 /// How often an append waits for a flush before it answers that the store is busy.
 const APPEND_ROUNDS_MAX: usize = 8;
@@ -40,7 +37,7 @@ struct Lookups {
 /// How an attempt under the lock ended.
 enum Prepared {
     /// In the log's queue; the receiver hears when it is durable.
-    Queued { summary: AppendSummary, durable: tokio::sync::oneshot::Receiver<Result<Lsn, Arc<crate::log::LogError>>> },
+    Queued { summary: AppendSummary, durable: tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>> },
     /// Segments changed since they were asked.
     Stale(Vec<Event>),
     /// A row that is just being written to a segment would be replaced.
@@ -57,11 +54,14 @@ impl ProjectStore {
             return Err(StorageError::Backpressure { rows });
         }
         let keys: Vec<Option<EventKey>> = events.iter().map(event_key).collect();
+        let encoded = EncodedEvents::of(&events);
         let mut waiting = events;
         // Each round waits for a flush to end; two flushes in a row may touch the same rows, endless ones may not.
         for _ in 0..APPEND_ROUNDS_MAX {
             let lookups = self.look_up(&waiting, &keys).await?;
-            match self.prepare(waiting, &keys, &lookups, now)? {
+            // Taken before the lock: under it the queue must not make us wait, for the log's thread wants the lock too.
+            let place = self.reserve(encoded.bytes.len()).await?;
+            match self.prepare(waiting, &keys, &encoded, &lookups, place, now)? {
                 Prepared::Queued { summary, durable } => {
                     let durable = durable.await.map_err(|_| StorageError::Closed)?;
                     durable.map_err(StorageError::LogGroup)?;
@@ -97,12 +97,25 @@ impl ProjectStore {
         Ok(Lookups { found, version })
     }
 
+    /// A place in the log's queue, waiting for one off the async threads if need be.
+    async fn reserve(&self, bytes: usize) -> Result<Reservation, StorageError> {
+        match self.log.try_reserve(bytes) {
+            Err(LogError::Full) => {
+                let log = self.log.clone();
+                run_blocking(move || Ok(log.reserve(bytes)?)).await
+            }
+            place => Ok(place?),
+        }
+    }
+
     /// Decides each event's fate and queues the survivors, under the lock that orders everything (P2).
     fn prepare(
         self: &Arc<Self>,
         events: Vec<Event>,
         keys: &[Option<EventKey>],
+        encoded: &EncodedEvents,
         lookups: &Lookups,
+        place: Reservation,
         now: i64,
     ) -> Result<Prepared, StorageError> {
         let (answer, durable) = tokio::sync::oneshot::channel();
@@ -114,9 +127,10 @@ impl ProjectStore {
         let mut summary = AppendSummary::default();
         let mut replaced = Vec::new();
         let mut rows = Vec::with_capacity(events.len());
+        let mut kept = Vec::with_capacity(events.len());
         let first = state.live.next_position();
         let received_from = now.max(state.last_received_at + 1);
-        for ((event, key), fate) in events.into_iter().zip(keys).zip(fates) {
+        for (i, ((event, key), fate)) in events.into_iter().zip(keys).zip(fates).enumerate() {
             match fate {
                 Fate::Duplicate => {
                     summary.duplicates += 1;
@@ -137,20 +151,21 @@ impl ProjectStore {
                 state.keys.insert(*key, position);
             }
             rows.push(stored);
+            kept.push(i);
             summary.stored += 1;
         }
         let store = self.clone();
         if rows.is_empty() {
             // The copies we hold may still be on their way to the disk: acknowledge when they are there.
-            self.log.barrier(Box::new(move |result| {
+            place.barrier(Box::new(move |result| {
                 let _ = answer.send(result.map_err(Arc::new));
             }))?;
             return Ok(Prepared::Queued { summary, durable });
         }
         state.last_received_at = received_from + rows.len() as i64 - 1;
-        let payload = encode(&rows);
+        let payload = encoded.record(&rows, &kept, received_from);
         let entry = Entry { project: self.id.0, kind: EVENTS_RECORD, payload };
-        let lsn = self.log.append(
+        let lsn = place.append(
             entry,
             Box::new(move |result| {
                 if let Ok(lsn) = result {
@@ -275,19 +290,3 @@ fn earlier_position(state: &State, keys: &[Option<EventKey>], earlier: usize) ->
     state.keys.get(key)
 }
 
-/// Payload of an events record: format byte, then a JSON array of rows, which a person can read in a dump.
-fn encode(rows: &[StoredEvent]) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(rows.len() * 512);
-    payload.push(EVENTS_FORMAT);
-    serde_json::to_writer(&mut payload, rows).expect("plain data with text keys always serialises into memory");
-    payload
-}
-
-/// The rows of an events record.
-pub(crate) fn decode(payload: &[u8]) -> Result<Vec<StoredEvent>, String> {
-    match payload.split_first() {
-        Some((&EVENTS_FORMAT, rows)) => serde_json::from_slice(rows).map_err(|e| e.to_string()),
-        Some((format, _)) => Err(format!("unknown record format {format}")),
-        None => Err("empty record".to_owned()),
-    }
-}

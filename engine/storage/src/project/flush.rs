@@ -28,7 +28,7 @@ use crate::error::StorageError;
 use crate::live::{LiveChunk, seal};
 use crate::log::Lsn;
 use crate::segment::{EncodedSegment, Segment, day_of, encode, sort, union};
-use crate::table::{AddFile, ColumnStats, Operation, TableCommit, Transaction};
+use crate::table::{AddFile, ColumnStats, Operation, TableCommit, TableError, Transaction};
 
 /// What a flush has taken on.
 struct Cut {
@@ -82,12 +82,22 @@ impl ProjectStore {
     /// very same one first: it lands once either way.
     async fn finish(&self, write: Written, unfinished: &mut Option<Written>) -> Result<(), StorageError> {
         match self.events.commit(write.commit.clone()).await {
-            Ok(_) => {
+            Ok(outcome) => {
+                // Another owner of this log's name would have committed other files: its rows are not ours to swap in.
+                let listed = write.added.iter().all(|segment| outcome.snapshot().file(&segment.path).is_some());
+                if !listed {
+                    return Err(StorageError::Fenced);
+                }
                 self.swap(&write);
                 Ok(())
             }
             Err(error) => {
-                *unfinished = Some(write);
+                if matches!(error, TableError::CommitUnknown { .. } | TableError::Store { .. } | TableError::Contended { .. }) {
+                    *unfinished = Some(write);
+                } else {
+                    // It certainly did not land: the rows stay live and the next flush takes them again.
+                    self.state.lock().flush_cut = None;
+                }
                 Err(error.into())
             }
         }

@@ -12,6 +12,7 @@
 
 mod append;
 mod flush;
+mod record;
 mod recover;
 mod snapshot;
 

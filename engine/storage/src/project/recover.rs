@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::append::decode;
+use super::record::decode;
 use super::flush::CHECKSUM_TAG;
 use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};

@@ -53,8 +53,8 @@ impl Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     pub app_id: String,
-    /// The version the caller's work started from, `None` if this `app_id` never committed. Take it from the snapshot the
-    /// work rests on: one read just before the commit would let an outdated writer through.
+    /// The version the caller's work started from, `None` if this `app_id` never committed. Take it from the snapshot
+    /// that the work rests on: one read just before the commit would let an outdated writer through.
     pub from: Option<i64>,
     pub to: i64,
 }

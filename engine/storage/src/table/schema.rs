@@ -57,11 +57,11 @@ pub(super) fn grow(current: &Schema, wanted: &Schema) -> Result<Option<SchemaRef
 /// The field as it comes back from the log: timestamps in microseconds, list items named `element`.
 fn as_stored(field: &FieldRef) -> Result<FieldRef, TableError> {
     let stored = to_arrow(&to_delta(&Schema::new(vec![Arc::clone(field)]))?)?;
-    Ok(stored.fields().first().map_or_else(|| Arc::clone(field), Arc::clone))
+    Ok(stored.fields().first().cloned().unwrap_or_else(|| Arc::clone(field)))
 }
 
 /// The present field with metadata keys it lacks, or `None` if it lacks none.
-fn merge(present: &Field, wanted: &Field) -> Result<Option<FieldRef>, TableError> {
+fn merge(present: &FieldRef, wanted: &FieldRef) -> Result<Option<FieldRef>, TableError> {
     if present.name() != wanted.name() {
         return Err(conflict(wanted, "differs from another column only by case"));
     }
@@ -79,7 +79,7 @@ fn merge(present: &Field, wanted: &Field) -> Result<Option<FieldRef>, TableError
         }
     }
     let grown = metadata.len() > present.metadata().len();
-    Ok(grown.then(|| Arc::new(present.clone().with_metadata(metadata))))
+    Ok(grown.then(|| Arc::new(present.as_ref().clone().with_metadata(metadata))))
 }
 
 /// Refuses what converts silently but would read wrongly elsewhere.

@@ -18,10 +18,10 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
+use super::CommandError;
 use super::backend::Backend;
 use super::output::print;
 use super::progress::{Progress, Quantity};
-use super::CommandError;
 use crate::config::Settings;
 use batch::{Batch, Keys};
 use files::Source;
@@ -53,7 +53,8 @@ async fn import(
     let mut progress = Progress::new("import", total, Quantity::Bytes);
     let (sender, mut batches) = mpsc::channel(BATCHES_IN_FLIGHT);
     let reader = Reader::new(settings.import.format, project.merge, chrono::Utc::now().timestamp_millis());
-    let reading = tokio::task::spawn_blocking(move || reader.read(sources, |batch| sender.blocking_send(batch).is_ok()));
+    let reading =
+        tokio::task::spawn_blocking(move || reader.read(sources, |batch| sender.blocking_send(batch).is_ok()));
 
     let mut stored = IngestSummary::default();
     let mut in_flight = FuturesUnordered::new();

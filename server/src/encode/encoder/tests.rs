@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, ListArray, StringArray, TimestampMillisecondArray,
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, ListArray, StringArray,
+    TimestampMillisecondArray,
 };
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::ipc::reader::StreamReader;

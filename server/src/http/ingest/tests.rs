@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::NaiveDate;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use footfall_engine::{Engine, EngineOptions, ExportSpec};
@@ -106,9 +105,15 @@ impl Api {
     }
 
     async fn stored(&self) -> Vec<Value> {
-        let day = |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
-        let spec =
-            ExportSpec { from: day(1971), to: day(2100), events: None, filter: None, limit: None, time_in_ms: false };
+        let today = chrono::DateTime::from_timestamp_millis(arrival_ms()).unwrap().date_naive();
+        let spec = ExportSpec {
+            from: chrono::NaiveDate::from_ymd_opt(2022, 1, 1).unwrap(),
+            to: today,
+            events: None,
+            filter: None,
+            limit: None,
+            time_in_ms: false,
+        };
         let lines: Vec<_> =
             self.state.engine.export(self.project.project_id, spec).await.unwrap().try_collect().await.unwrap();
         let text = lines.concat();

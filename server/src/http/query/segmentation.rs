@@ -15,13 +15,8 @@ use crate::http::params::date_range;
 use crate::http::{ApiError, Params, QueryRequest};
 use crate::state::AppState;
 
-const UNITS: [(&str, Unit); 5] = [
-    ("minute", Unit::Minute),
-    ("hour", Unit::Hour),
-    ("day", Unit::Day),
-    ("week", Unit::Week),
-    ("month", Unit::Month),
-];
+const UNITS: [(&str, Unit); 5] =
+    [("minute", Unit::Minute), ("hour", Unit::Hour), ("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 const COUNTS: [(&str, Count); 3] =
     [("general", Count::General), ("unique", Count::Unique), ("average", Count::Average)];
 const LIMIT: usize = 60;
@@ -142,7 +137,10 @@ mod tests {
             ("event=A&from_date=2024-01-01".to_owned(), "to_date, missing or empty"),
             ("event=A&from_date=x&to_date=2024-01-01".to_owned(), "from_date, invalid date"),
             ("event=A&from_date=2024-01-02&to_date=2024-01-01".to_owned(), "to_date cannot be before from_date"),
-            ("event=A&from_date=1999-12-31&to_date=2024-01-01".to_owned(), "Error in from_date: invalid date, bad year"),
+            (
+                "event=A&from_date=1999-12-31&to_date=2024-01-01".to_owned(),
+                "Error in from_date: invalid date, bad year",
+            ),
             (format!("event=A&{dates}&unit=year"), "unit, must be one of minute, hour, day, week, month"),
             (format!("event=A&{dates}&type=x"), "type, must be one of general, unique, average"),
             (format!("event=A&{dates}&limit=10001"), "limit, must be a whole number from 1 to 10000"),

@@ -20,6 +20,7 @@ pub(super) enum Lane {
     Float,
     Text,
     Json,
+    Null,
     Datetime,
     UnixTime,
 }
@@ -32,6 +33,8 @@ enum Column {
     Text(Texts),
     /// With the row read last: one evaluation may ask for it many times.
     Json(Texts, RefCell<Option<(usize, Value)>>),
+    /// True where the value is null.
+    Null(BooleanArray),
     /// Milliseconds.
     Datetime(Int64Array),
     UnixTime(Int64Array),
@@ -54,6 +57,7 @@ impl Column {
             Lane::Float => Self::Float(to(&DataType::Float64)?.as_primitive().clone()),
             Lane::Text => Self::Text(Texts::new(array)?),
             Lane::Json => Self::Json(Texts::new(array)?, RefCell::default()),
+            Lane::Null => Self::Null(to(&DataType::Boolean)?.as_boolean().clone()),
             Lane::Datetime => Self::Datetime(milliseconds()?),
             Lane::UnixTime => Self::UnixTime(milliseconds()?),
         })
@@ -76,6 +80,7 @@ impl Column {
                 *last = Some((row, value.clone()));
                 Some(value)
             }
+            Self::Null(array) => (array.is_valid(row) && array.value(row)).then_some(Value::Null),
             Self::Datetime(array) => array.is_valid(row).then(|| Value::Datetime(array.value(row).div_euclid(1000))),
             Self::UnixTime(array) => {
                 array.is_valid(row).then(|| Value::Number(array.value(row).div_euclid(1000) as f64))

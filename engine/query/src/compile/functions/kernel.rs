@@ -13,6 +13,11 @@ use super::{dates, numbers, texts};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Op {
     Finite,
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Remainder,
     Seconds,
     Floor,
     Ceil,
@@ -44,8 +49,13 @@ static FUNCTIONS: LazyLock<Vec<(Op, Arc<ScalarUDF>)>> =
     LazyLock::new(|| Op::ALL.iter().map(|op| (*op, Arc::new(Kernel::udf(*op)))).collect());
 
 impl Op {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Finite,
+        Self::Add,
+        Self::Subtract,
+        Self::Multiply,
+        Self::Divide,
+        Self::Remainder,
         Self::Seconds,
         Self::Floor,
         Self::Ceil,
@@ -84,6 +94,11 @@ impl Op {
         use DataType::{Boolean, Float64, Int64, Utf8};
         match self {
             Self::Finite => ("expression_finite", Float64, 1),
+            Self::Add => ("expression_add", Float64, 2),
+            Self::Subtract => ("expression_subtract", Float64, 2),
+            Self::Multiply => ("expression_multiply", Float64, 2),
+            Self::Divide => ("expression_divide", Float64, 2),
+            Self::Remainder => ("expression_remainder", Float64, 2),
             Self::Seconds => ("expression_seconds", Int64, 1),
             Self::Floor => ("expression_floor", Float64, 1),
             Self::Ceil => ("expression_ceil", Float64, 1),
@@ -115,6 +130,11 @@ impl Op {
     fn run(self, args: &Args) -> Result<ArrayRef> {
         match self {
             Self::Finite => numbers::finite(args),
+            Self::Add => numbers::combine(args, |a, b| a + b),
+            Self::Subtract => numbers::combine(args, |a, b| a - b),
+            Self::Multiply => numbers::combine(args, |a, b| a * b),
+            Self::Divide => numbers::combine(args, |a, b| a / b),
+            Self::Remainder => numbers::combine(args, |a, b| a % b),
             Self::Seconds => dates::seconds(args),
             Self::Floor => numbers::map(args, f64::floor),
             Self::Ceil => numbers::map(args, f64::ceil),

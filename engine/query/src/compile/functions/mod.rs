@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use datafusion::logical_expr::{Expr, ScalarUDF, lit};
+use footfall_lang::ast::BinaryOp;
 
 pub(super) use columns::Texts;
 use kernel::Op;
@@ -31,6 +32,20 @@ fn call(op: Op, args: Vec<Expr>) -> Expr {
 /// A Float64 with −0 made +0, and NaN and infinities made null.
 pub(super) fn finite(number: Expr) -> Expr {
     call(Op::Finite, vec![number])
+}
+
+/// `+`, `-`, `*`, `/` and `%`; null where the result is no number. One function each, not DataFusion's operators: it is
+/// one pass instead of two, and planning a deep nest of operators takes time quadratic in the depth.
+pub(super) fn arithmetic(op: BinaryOp, left: Expr, right: Expr) -> Option<Expr> {
+    let op = match op {
+        BinaryOp::Add => Op::Add,
+        BinaryOp::Subtract => Op::Subtract,
+        BinaryOp::Multiply => Op::Multiply,
+        BinaryOp::Divide => Op::Divide,
+        BinaryOp::Remainder => Op::Remainder,
+        _ => return None,
+    };
+    Some(call(op, vec![left, right]))
 }
 
 /// The whole seconds of a Timestamp(Millisecond), rounded down.

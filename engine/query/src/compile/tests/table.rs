@@ -242,6 +242,15 @@ pub enum Failure {
     DataFusion(String),
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Certain(error) => write!(f, "{error} @{:?}", error.span),
+            Self::DataFusion(error) => f.write_str(error),
+        }
+    }
+}
+
 impl From<CompileError> for Failure {
     fn from(error: CompileError) -> Self {
         Self::Certain(error)
@@ -300,6 +309,8 @@ impl Builder {
 
     fn property(&mut self, name: &str, values: &[Option<&Value>]) -> PropertyColumns {
         assert_eq!(values.len(), self.count);
+        // Both ways of storing nulls, each with some of the string types.
+        let nulls_apart = matches!(self.texts, TextType::View);
         let json = |value: &Value| serde_json::Value::from(value).to_string();
         let bools =
             BooleanArray::from_iter(values.iter().map(|v| if let Some(Value::Bool(b)) = v { Some(*b) } else { None }));
@@ -308,9 +319,11 @@ impl Builder {
         let floats = values.iter().map(|v| if let Some(Value::Float(x)) = v { Some(*x) } else { None });
         let texts = values.iter().map(|v| if let Some(Value::Text(s)) = v { Some(s.as_str()) } else { None });
         let others = values.iter().map(|v| match v {
+            Some(Value::Null) if nulls_apart => None,
             Some(value @ (Value::Null | Value::List(_) | Value::Map(_))) => Some(json(value)),
             _ => None,
         });
+        let nulls = values.iter().map(|v| (nulls_apart && matches!(v, Some(Value::Null))).then_some(true));
         let mut add = |lane: &str, array: ArrayRef| {
             let text = array.data_type() == &DataType::Utf8;
             let array = if text { cast(&array, &self.texts.data_type()).unwrap() } else { array };
@@ -322,6 +335,7 @@ impl Builder {
             float: add("float", Arc::new(Float64Array::from_iter(floats))),
             text: add("text", Arc::new(StringArray::from_iter(texts))),
             json: add("json", Arc::new(StringArray::from_iter(others))),
+            null: add("null", Arc::new(BooleanArray::from_iter(nulls))),
             ..PropertyColumns::default()
         }
     }
@@ -335,7 +349,7 @@ pub async fn compare(text: &str, tree: &ast::Expr, table: &Table, clock: &Clock)
     };
     let certain = |form: &str, failure: Failure, all_fail: bool| match failure {
         Failure::Certain(_) if all_fail => Ok(vec![Found::TypeError; table.rows.len()]),
-        other => Err(format!("{form} of {text}: {other:?}")),
+        other => Err(format!("{form} of {text}: {other}")),
     };
     let all_fail = expected.iter().all(Result::is_err);
     match table.values(tree, clock).await {
@@ -361,7 +375,7 @@ pub async fn compare(text: &str, tree: &ast::Expr, table: &Table, clock: &Clock)
             }
         }
     }
-    let found = table.segments(tree, clock).await.map_err(|failure| format!("segments of {text}: {failure:?}"))?;
+    let found = table.segments(tree, clock).await.map_err(|failure| format!("segments of {text}: {failure}"))?;
     for (row, (found, expect)) in found.iter().zip(&expected).enumerate() {
         let undefined = || vec!["undefined".to_owned()];
         let expect = expect.as_ref().map_or_else(|_| undefined(), |value| segment_keys(value, clock.timezone));
@@ -369,7 +383,7 @@ pub async fn compare(text: &str, tree: &ast::Expr, table: &Table, clock: &Clock)
             return differ("segments", row, found, &expect);
         }
     }
-    let found = table.numbers(tree, clock).await.map_err(|failure| format!("number of {text}: {failure:?}"))?;
+    let found = table.numbers(tree, clock).await.map_err(|failure| format!("number of {text}: {failure}"))?;
     for (row, (found, expect)) in found.iter().zip(&expected).enumerate() {
         let expect = if let Ok(EvalValue::Number(x)) = expect { Some(*x) } else { None };
         if *found != expect {

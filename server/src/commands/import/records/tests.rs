@@ -28,7 +28,8 @@ fn one(line: &str) -> Event {
 
 #[test]
 fn mixpanel_and_flat_records_give_the_same_event() {
-    let mixpanel = one(r#"{"event":"A","properties":{"time":1704067200,"$user_id":"u","$insert_id":"i-1","plan":"pro"}}"#);
+    let mixpanel =
+        one(r#"{"event":"A","properties":{"time":1704067200,"$user_id":"u","$insert_id":"i-1","plan":"pro"}}"#);
     for flat in [
         r#"{"event":"A","time":"2024-01-01T00:00:00Z","user_id":"u","insert_id":"i-1","plan":"pro"}"#,
         r#"{"event":"A","time":1704067200000,"$user_id":"u","$insert_id":"i-1","plan":"pro"}"#,

@@ -1,0 +1,145 @@
+//! Seeded records: properties of one type and of several, with values at the edges.
+
+use std::collections::BTreeMap;
+
+use footfall_model::Value;
+
+use super::table::Row;
+
+/// SplitMix64: a seed gives the same test on every machine.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    pub fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+}
+
+pub const TEXTS: [&str; 20] = [
+    "",
+    "a",
+    "A",
+    "abc",
+    "ABC",
+    "b",
+    "5",
+    " 42 ",
+    "-1e2",
+    "12abc",
+    "true",
+    "false",
+    "null",
+    "undefined",
+    "é日😀",
+    "x,y,,z",
+    "2024-01-02",
+    "2024-01-02T03:04:05",
+    "2023-11-14 22:13:20",
+    "iPhone5.1",
+];
+
+const INTS: [i64; 14] = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    5,
+    42,
+    86_400,
+    1_700_000_000,
+    1_704_164_645_000,
+    9_007_199_254_740_992,
+    9_007_199_254_740_993,
+    i64::MAX,
+    i64::MIN,
+];
+
+const FLOATS: [f64; 11] = [0.0, -0.0, 0.5, 2.5, -2.5, 3.0, 1e21, 1e308, -1e308, 5e-324, 9_223_372_036_854_775_808.0];
+
+/// What a property is sent as.
+const PROPERTIES: [(&str, &str); 13] = [
+    ("text", "t"),
+    ("int", "i"),
+    ("float", "f"),
+    ("bool", "b"),
+    ("number", "if"),
+    ("date", "d"),
+    ("list", "l"),
+    ("objects", "o"),
+    ("map", "m"),
+    ("nullable", "tn"),
+    ("flag", "bbbt"),
+    ("any", "tifblmndo"),
+    ("text or list", "tl"),
+];
+
+pub fn row(random: &mut Random) -> Row {
+    let mut members = || {
+        let mut members = BTreeMap::new();
+        for (name, kinds) in PROPERTIES {
+            if random.chance(75) {
+                let kind = random.pick(kinds.as_bytes());
+                members.insert(name.to_owned(), value(random, kind, 0));
+            }
+        }
+        members
+    };
+    let (properties, user) = (members(), members());
+    let time = random.chance(90).then(|| 1_704_164_645_000 + 500 * random.below(6) as i64 - 1_000);
+    Row { properties, user, time: time.map(|time| if random.chance(10) { -time / 1_000_000 } else { time }) }
+}
+
+fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
+    match kind {
+        b't' => Value::Text(random.pick(&TEXTS).to_owned()),
+        b'd' => {
+            Value::Text(random.pick(&["2024-01-02", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z", "junk"]).to_owned())
+        }
+        b'i' => Value::Int(random.pick(&INTS)),
+        b'f' => Value::Float(random.pick(&FLOATS)),
+        b'b' => Value::Bool(random.chance(50)),
+        b'n' => Value::Null,
+        b'o' => Value::List((0..random.below(4)).map(|_| value(random, b'm', depth + 1)).collect()),
+        b'l' => {
+            let kinds: &[u8] = if depth > 1 { b"tib" } else { b"ttiifbnlm" };
+            let kind = random.pick(kinds);
+            let mixed = random.chance(30);
+            let elements = (0..random.below(4)).map(|_| {
+                let kind = if mixed { random.pick(kinds) } else { kind };
+                value(random, kind, depth + 1)
+            });
+            Value::List(elements.collect())
+        }
+        _ => {
+            let mut members = Vec::new();
+            for name in ["a", "b", "l"] {
+                if random.chance(70) {
+                    let kind = if name == "l" && depth < 2 { b'l' } else { random.pick(b"tifbn") };
+                    members.push((name.to_owned(), value(random, kind, depth + 1)));
+                }
+            }
+            Value::Map(members)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! One read-only statement over a project's tables.
+
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SQLOptions;
+use datafusion::prelude::SessionContext;
+
+use crate::error::QueryError;
+
+/// Plans a statement and starts it. `params` fill `$1`, `$2`, … in order.
+pub async fn run(
+    context: &SessionContext,
+    query: &str,
+    params: &[serde_json::Value],
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let mut frame = context.sql_with_options(query, read_only).await.map_err(statement)?;
+    if !params.is_empty() {
+        let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
+        frame = frame.with_param_values(ParamValues::from(values)).map_err(statement)?;
+    }
+    frame.execute_stream().await.map_err(|error| match error {
+        error @ (DataFusionError::Plan(_) | DataFusionError::SchemaError(..)) => statement(error),
+        error => QueryError::Execution(error),
+    })
+}
+
+fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
+    Ok(match value {
+        serde_json::Value::Null => ScalarValue::Null,
+        serde_json::Value::Bool(b) => ScalarValue::from(*b),
+        serde_json::Value::String(s) => ScalarValue::from(s.as_str()),
+        serde_json::Value::Number(n) => match (n.as_i64(), n.as_f64()) {
+            (Some(i), _) => ScalarValue::from(i),
+            (None, Some(x)) => ScalarValue::from(x),
+            (None, None) => return Err(QueryError::Spec { field: "params", message: format!("number out of range: {n}") }),
+        },
+        other => {
+            let message = format!("params, must be null, booleans, numbers or texts, not {other}");
+            return Err(QueryError::Spec { field: "params", message });
+        }
+    })
+}
+
+/// A statement that DataFusion does not take, in its own words less the decoration.
+fn statement(error: DataFusionError) -> QueryError {
+    QueryError::Statement { message: error.strip_backtrace() }
+}
+

@@ -1,0 +1,112 @@
+//! Start and end: lock the directory, read the log, let the projects replay; flush and let go.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use footfall_model::ProjectId;
+use footfall_query::runtime::QueryPool;
+use footfall_query::session::Sessions;
+use footfall_storage::log::{Log, LogOptions, Record};
+use footfall_storage::segment::SegmentCaches;
+use footfall_storage::{KeyCache, Recovered, Shared, open_store};
+use parking_lot::{Mutex, RwLock};
+
+use crate::{Engine, EngineOptions, Error, ErrorKind};
+
+/// Column chunks kept in memory.
+const CHUNK_CACHE_BYTES: u64 = 1 << 30;
+/// Keys of segments kept in memory for finding resent events.
+const KEY_CACHE_BYTES: u64 = 256 << 20;
+/// What the operators of all running queries may hold together.
+const QUERY_MEMORY_BYTES: usize = 4 << 30;
+
+impl Engine {
+    /// Opens (or creates) the data directory and reads the log. Projects become usable as they are attached.
+    pub async fn open(options: EngineOptions) -> Result<Arc<Self>, Error> {
+        let unavailable = |what: &str, error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Unavailable, "data_dir", format!("{what}: {error}"))
+        };
+        let data_dir = options.data_dir.clone();
+        std::fs::create_dir_all(&data_dir).map_err(|e| unavailable("data directory cannot be created", &e))?;
+        let lock = lock(&data_dir)?;
+        let store = open_store(&data_dir, options.store.as_ref())?;
+        let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
+        let collect = |record: Record<'_>| -> Result<(), Infallible> {
+            let of_project = recovered.entry(ProjectId(record.project)).or_default();
+            of_project.push(Recovered { lsn: record.lsn, payload: record.payload.to_vec() });
+            Ok(())
+        };
+        let (log, recovery) = Log::open(LogOptions::new(data_dir.join("log")), collect)
+            .map_err(|error| Error::from(footfall_storage::StorageError::from(error)))?;
+        tracing::info!(
+            records = recovery.records,
+            truncated_bytes = recovery.truncated_tail_bytes,
+            epoch = recovery.epoch,
+            "log opened"
+        );
+        let log = Arc::new(log);
+        let shared = Shared {
+            log: log.clone(),
+            log_id: recovery.node,
+            store,
+            segments: SegmentCaches::new(CHUNK_CACHE_BYTES),
+            keys: KeyCache::new(KEY_CACHE_BYTES),
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(GreedyMemoryPool::new(QUERY_MEMORY_BYTES)))
+            .build_arc()
+            .map_err(|e| unavailable("query runtime cannot be built", &e))?;
+        let pool = QueryPool::new(options.query_threads).map_err(|e| unavailable("query threads cannot be started", &e))?;
+        let engine = Arc::new(Self {
+            sessions: Arc::new(Sessions::new(runtime, options.query_threads)),
+            options,
+            log,
+            shared,
+            recovered: Mutex::new(recovered),
+            projects: RwLock::new(HashMap::new()),
+            attaching: tokio::sync::Mutex::new(()),
+            pool,
+            wake: Arc::new(tokio::sync::Notify::new()),
+            background: Mutex::new(None),
+            closing: AtomicBool::new(false),
+            _lock: lock,
+        });
+        *engine.background.lock() = Some(engine.spawn_background());
+        Ok(engine)
+    }
+
+    /// Flushes and stops. Later appends answer `Unavailable`; queries still run. The directory is free when the last
+    /// `Arc` is dropped.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.closing.store(true, Ordering::Release);
+        let background = self.background.lock().take();
+        if let Some(task) = background {
+            self.wake.notify_one();
+            let _ = task.await;
+        }
+        let flushed = self.flush().await;
+        let log = self.log.clone();
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        flushed
+    }
+}
+
+/// Takes the directory for this process.
+fn lock(data_dir: &Path) -> Result<File, Error> {
+    let unavailable = |message: String| Error::new(ErrorKind::Unavailable, "data_dir", message);
+    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("LOCK"));
+    let file = file.map_err(|e| unavailable(format!("data directory cannot be locked: {e}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(ErrorKind::Conflict, "locked", "the data directory is in use by another process"))
+        }
+        Err(TryLockError::Error(e)) => Err(unavailable(format!("data directory cannot be locked: {e}"))),
+    }
+}

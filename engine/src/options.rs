@@ -1,0 +1,78 @@
+//! What the engine is told: plain data.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use footfall_model::ProjectId;
+use footfall_storage::ProjectOptions;
+
+/// Plain settings of an engine; see `Default` for what a laptop wants.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Local folder of the log, the lock and, unless `store` says otherwise, the tables.
+    pub data_dir: PathBuf,
+    /// Where the tables live: `file:///…`, `gs://bucket/prefix`, `s3://bucket/prefix`. `None`: `{data_dir}/store`.
+    pub store: Option<url::Url>,
+    /// Shards given to a new project; a project keeps the number it was created with.
+    pub shards: u16,
+    /// Live rows of a project that start a flush.
+    pub flush_rows: usize,
+    /// Age of the oldest live row that starts a flush.
+    pub flush_age: Duration,
+    /// Threads of the pool that queries run on.
+    pub query_threads: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, |n| n.get());
+        Self {
+            data_dir: PathBuf::from("./footfall-data"),
+            store: None,
+            shards: 4,
+            flush_rows: 500_000,
+            flush_age: Duration::from_secs(600),
+            query_threads: threads,
+        }
+    }
+}
+
+impl EngineOptions {
+    /// Rows that may be live before appends have to wait: room for the flush to catch up.
+    fn live_rows_max(&self) -> usize {
+        self.flush_rows.saturating_mul(4).max(1_000_000)
+    }
+
+    pub(crate) fn project(&self, shards: u16) -> ProjectOptions {
+        ProjectOptions { shards, seal_rows: 16_384, live_rows_max: self.live_rows_max() }
+    }
+}
+
+/// What became of a batch that was accepted for a project.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestSummary {
+    /// New rows, replacements of an earlier version included.
+    pub stored: usize,
+    /// Resent copies that changed nothing.
+    pub duplicates: usize,
+}
+
+/// A project's settings that queries depend on. Credentials live in the server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProjectConfig {
+    pub id: ProjectId,
+    pub timezone: chrono_tz::Tz,
+    pub shards: u16,
+}
+
+/// `POST /v1/expressions/evaluate`: an expression and the one record it is evaluated on.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateSpec {
+    pub expr: String,
+    pub properties: serde_json::Map<String, serde_json::Value>,
+    pub user: serde_json::Map<String, serde_json::Value>,
+    pub behaviors: serde_json::Map<String, serde_json::Value>,
+    /// Unix seconds; `None` is the clock.
+    pub now: Option<i64>,
+    pub timezone: Option<String>,
+}
