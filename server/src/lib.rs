@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use commands::CommandError;
 use config::{Command, Invocation};
+use telemetry::Voice;
 
 /// Runs the command that `args` (program name first) ask for. Exit codes: 0 done, 1 failed, 2 usage.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -26,7 +27,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => return ExitCode::from(error.report()),
     };
-    telemetry::start_logging(invocation.settings.log.as_deref());
+    let voice = match &invocation.command {
+        Command::Serve { .. } | Command::Demo { .. } => Voice::Server,
+        Command::Project(_) | Command::Import { .. } | Command::Sql { .. } => Voice::Command,
+    };
+    telemetry::start_logging(invocation.settings.log.as_deref(), voice);
     // Two TLS libraries in one process must agree on their cryptography; a second call finds it done.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -10,24 +10,36 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-/// Footfall's own crates speak at `info`, libraries only when something is wrong.
-const FILTER: &str = "warn,footfall=info";
+/// A server says what it does, libraries and commands only what is wrong.
+const SERVER_FILTER: &str = "warn,footfall=info";
+const COMMAND_FILTER: &str = "warn";
 /// From a cached answer to a query that somebody gave up on.
 const SECONDS_BUCKETS: &[f64] =
     &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Who logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    Server,
+    Command,
+}
+
 /// Starts logging with `filter`, in tracing-subscriber's notation. A second call changes nothing.
-pub fn start_logging(filter: Option<&str>) {
-    let (filter, complaint) = match EnvFilter::try_new(filter.unwrap_or(FILTER)) {
+pub fn start_logging(filter: Option<&str>, voice: Voice) {
+    let usual = match voice {
+        Voice::Server => SERVER_FILTER,
+        Voice::Command => COMMAND_FILTER,
+    };
+    let (filter, complaint) = match EnvFilter::try_new(filter.unwrap_or(usual)) {
         Ok(filter) => (filter, None),
-        Err(e) => (EnvFilter::new(FILTER), Some(e)),
+        Err(e) => (EnvFilter::new(usual), Some(e)),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that a logger is there already, as in tests.
     drop(if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() });
     if let Some(e) = complaint {
-        tracing::warn!("log filter is not understood, using {FILTER}: {e}");
+        tracing::warn!("log filter is not understood, using {usual}: {e}");
     }
 }
 

@@ -235,7 +235,7 @@ async fn the_command_line_prints_the_same_answer_with_and_without_a_server() {
 async fn a_closed_pipe_ends_the_command_quietly() {
     let server = Server::start(ServerOptions::never_flushing()).await;
     let project = filled(&server).await;
-    let mut child = tokio::process::Command::new(crate::harness::footfall_binary())
+    let mut child = crate::harness::footfall()
         .args(["sql", "--project", &project.name, "--format", "csv", "--data-dir"])
         .arg(server.data_dir())
         .arg("SELECT a.insert_id FROM events a, events b, events c, events d, events e, events f, events g, events h, events i")

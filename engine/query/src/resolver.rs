@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Column;
-use datafusion::logical_expr::{Expr, cast, lit, when};
+use datafusion::logical_expr::{Expr, cast};
 use footfall_lang::ast::Source;
-use footfall_storage::columns::{Builtin, Catalog, PropertyColumn, PropertyType};
+use footfall_storage::columns::{Builtin, Catalog, PropertyType};
 
 use crate::compile::{PropertyColumns, PropertyResolver};
 
@@ -22,14 +22,13 @@ impl EventResolver {
 
     fn stored(&self, property: &str) -> PropertyColumns {
         let column = |kind| self.catalog.column(property, kind).map(|c| by_name(&c.column));
-        let json = column(PropertyType::Json);
-        let null = self.catalog.column(property, PropertyType::Null);
         PropertyColumns {
             bool: column(PropertyType::Boolean),
             int: column(PropertyType::Integer),
             float: column(PropertyType::Double),
             text: column(PropertyType::String),
-            json: null.map(|null| json_or_null(null, json.clone())).or(json),
+            json: column(PropertyType::Json),
+            null: column(PropertyType::Null),
             ..PropertyColumns::default()
         }
     }
@@ -69,12 +68,4 @@ fn received_millis() -> Expr {
 /// A reference that takes the name as it is; `col("a.B")` would parse it.
 pub(crate) fn by_name(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
-}
-
-/// The json lane with explicit nulls in it, which are stored apart.
-fn json_or_null(null: &PropertyColumn, json: Option<Expr>) -> Expr {
-    let is_null = by_name(&null.column).is_true();
-    let otherwise = json.unwrap_or_else(|| lit(datafusion::common::ScalarValue::Utf8(None)));
-    // The branches have one type, so building the case cannot fail.
-    when(is_null, lit("null")).otherwise(otherwise.clone()).unwrap_or(otherwise)
 }

@@ -110,7 +110,7 @@ pub struct DataArgs {
     #[arg(long, env = "FOOTFALL_STORE", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<url::Url>,
-    /// What to log, as in `info` or `warn,footfall_server=debug`. [default: info for Footfall, warn for libraries]
+    /// What to log, as in `info` or `warn,footfall_server=debug`. [default: what the server does, and what is wrong]
     #[arg(long, env = "FOOTFALL_LOG", value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<String>,

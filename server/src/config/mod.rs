@@ -26,8 +26,6 @@ pub enum ConfigError {
     /// Help and version arrive this way too; clap knows the text and the exit code.
     #[error(transparent)]
     Arguments(#[from] clap::Error),
-    #[error("unknown environment variable {0}")]
-    UnknownVariable(String),
     #[error("configuration file {0} does not exist")]
     NoFile(String),
     #[error("{0}")]
@@ -43,7 +41,9 @@ pub struct Invocation {
 
 /// Reads the command line `args` (program name first) and everything it refers to.
 pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, ConfigError> {
-    refuse_unknown_variables(std::env::vars_os().map(|(name, _)| name))?;
+    for name in unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        eprintln!("warning: no setting reads the environment variable {name}");
+    }
     let cli = Cli::try_parse_from(args)?;
     let settings = settings(&cli.command)?;
     Ok(Invocation { command: cli.command, settings })
@@ -60,19 +60,18 @@ fn settings(command: &Command) -> Result<Settings, ConfigError> {
     command.merge_into(figment).extract().map_err(|e| ConfigError::Setting(Box::new(e)))
 }
 
-/// Variables that start with our prefix must be ones that a flag names, except those that Kubernetes sets for a service
-/// called `footfall`.
-fn refuse_unknown_variables(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
+/// Variables with our prefix that no flag names: probably misspelt, so worth a word; but an environment is shared with
+/// scripts that have variables of their own, so not worth a refusal. Those that Kubernetes sets for a service called
+/// `footfall` are nobody's mistake.
+fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let mut known = Vec::new();
     collect_variables(&Cli::command(), &mut known);
-    for name in names {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(ENV_PREFIX)) else { continue };
+    let ours = names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(ENV_PREFIX));
+    ours.filter(|name| {
         let of_kubernetes = name.starts_with("FOOTFALL_SERVICE_") || name.starts_with("FOOTFALL_PORT");
-        if !of_kubernetes && !known.iter().any(|k| k == name) {
-            return Err(ConfigError::UnknownVariable(name.to_owned()));
-        }
-    }
-    Ok(())
+        !of_kubernetes && !known.iter().any(|k| k == name.as_str())
+    })
+    .collect()
 }
 
 fn collect_variables(command: &clap::Command, known: &mut Vec<OsString>) {

@@ -16,7 +16,8 @@ pub type EncodedStream = BoxStream<'static, Result<Bytes, Error>>;
 /// Encodes `rows`. The first piece is made here, so that a statement that fails at once is an error and not half a reply.
 pub async fn encoded(rows: SendableRecordBatchStream, format: Format) -> Result<EncodedStream, Error> {
     let mut encoder = Encoder::new(format, rows.schema()).map_err(broken)?;
-    let mut rows = rows.map_err(Error::from);
+    // Fused: of an empty result the end is seen here, and again behind `chain`.
+    let mut rows = rows.map_err(Error::from).fuse();
     let first = rows.try_next().await?;
     let start = Bytes::from(encoder.start());
     let slices = stream::iter(first.map(Ok)).chain(rows).map_ok(|batch| {
@@ -40,6 +41,7 @@ pub async fn encoded(rows: SendableRecordBatchStream, format: Format) -> Result<
     Ok(stream::once(async { Ok(start) })
         .chain(pieces)
         .try_filter(|piece| futures::future::ready(!piece.is_empty()))
+        .fuse()
         .boxed())
 }
 

@@ -10,6 +10,6 @@ mod tools;
 pub use api::{Project, Reply, Table};
 pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
-pub use process::footfall_binary;
+pub use process::footfall;
 pub use server::{Server, ServerOptions, parquet_files};
 pub use tools::{node, python, repository_root, seed};

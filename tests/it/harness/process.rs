@@ -25,7 +25,7 @@ impl CliOutput {
 }
 
 /// `FOOTFALL_BIN`, else the binary built beside this test executable.
-pub fn footfall_binary() -> PathBuf {
+fn footfall_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("FOOTFALL_BIN") {
         return PathBuf::from(path);
     }
@@ -36,9 +36,18 @@ pub fn footfall_binary() -> PathBuf {
     binary
 }
 
+/// The binary under test, without the variables that are meant for the tests.
+pub fn footfall() -> Command {
+    let mut command = Command::new(footfall_binary());
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FOOTFALL_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Runs `footfall ARGS --data-dir DIR` to its end.
 pub async fn run_cli(data_dir: &Path, env: &[(String, String)], args: &[&str]) -> CliOutput {
-    let output = Command::new(footfall_binary())
+    let output = footfall()
         .args(args)
         .arg("--data-dir")
         .arg(data_dir)

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::api::Project;
-use super::process::{CliOutput, footfall_binary, run_cli};
+use super::process::{CliOutput, footfall, run_cli};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(120);
@@ -79,7 +79,7 @@ impl Server {
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "one process at a time");
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
-        let child = Command::new(footfall_binary())
+        let child = footfall()
             .arg(if self.options.demo { "demo" } else { "serve" })
             .arg("--data-dir")
             .arg(self.data_dir())

@@ -32,9 +32,9 @@ impl TableColumn {
         Self { field: builtin.field(), source: Source::Stored }
     }
 
-    /// One physical column of a property, under its stored name.
+    /// One physical column of a property, under its stored name and with the metadata that says what it is.
     pub fn stored(column: &PropertyColumn) -> Self {
-        Self { field: Field::new(column.column.as_ref(), column.kind.data_type(), true), source: Source::Stored }
+        Self { field: column.field(), source: Source::Stored }
     }
 
     pub fn day() -> Self {

@@ -133,6 +133,8 @@ impl<'a> Compiler<'a> {
         }
         let mut result = self.compile(body, level + 1);
         self.scope.truncate(outer);
+        // Only a literal itself is one, not a `let` around it.
+        result.written = false;
         // The body's own errors may already be excluded by its value.
         errors.open.extend(std::mem::take(&mut result.errors.open));
         errors.all.extend(std::mem::take(&mut result.errors.all));

@@ -15,7 +15,9 @@
 //! - C3: an error that no record can avoid is reported by the compiler, and no other error is.
 //! - C4: the depth of the result is bounded whatever the input; chains of `and` and `or` become balanced trees.
 //!
-//! Deliberately absent: parsing, files, reports.
+//! Deliberately absent: parsing, files, reports; the letter-case folding of formulas; and, in what is columnar, the
+//! evaluator's budget, which only nested quantifiers, `let`s and replacements can exceed (all of them the fallback's,
+//! or bounded by [`weight`]).
 
 mod analysis;
 mod calls;

@@ -75,12 +75,13 @@ async fn body(mut lines: Lines) -> Result<Body, ApiError> {
             None => return Ok(Body::from(head)),
         }
     }
-    Ok(Body::from_stream(stream::once(async { Ok(Bytes::from(head)) }).chain(until_error(lines))))
+    // A compressor asks once more after the end, which most streams do not take; a fused one does.
+    Ok(Body::from_stream(stream::once(async { Ok(Bytes::from(head)) }).chain(until_error(lines)).fuse()))
 }
 
 /// The lines, and after an error one line that says so.
 fn until_error(lines: Lines) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    lines.scan(false, |failed, chunk| {
+    lines.fuse().scan(false, |failed, chunk| {
         let item = match chunk {
             _ if *failed => None,
             Ok(chunk) => Some(Ok(chunk)),
@@ -140,6 +141,17 @@ mod tests {
     #[tokio::test]
     async fn nothing_found_is_a_body_without_a_byte() {
         assert_eq!(sent(vec![]).await.unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn the_end_may_be_asked_for_twice() {
+        let chunks =
+            stream::unfold(0, |n| async move { (n < 3).then(|| (Ok(Bytes::from("x".repeat(WHOLE_MAX))), n + 1)) });
+        let mut sent = body(chunks.boxed()).await.unwrap().into_data_stream();
+        while let Some(chunk) = sent.next().await {
+            chunk.unwrap();
+        }
+        assert!(sent.next().await.is_none());
     }
 
     #[tokio::test]

@@ -23,6 +23,9 @@ const LIMIT: usize = 60;
 const LIMIT_MAX: usize = 10_000;
 /// Clients ask for everything from this day on; what lies before is a mistake to upstream and to us.
 const YEAR_MIN: i32 = 2000;
+/// A month by the minute, five years by the hour, or all days there ever were. Every segment repeats every bucket, so a
+/// finer question would be answered by gigabytes.
+const BUCKETS_MAX: i64 = 50_000;
 
 #[derive(Clone, Copy)]
 enum Format {
@@ -58,11 +61,13 @@ fn spec(params: &Params) -> Result<SegmentationSpec, ApiError> {
     if params.text("group_key").is_some() {
         return Err(ApiError::parameter("group_key", "is not supported yet"));
     }
+    let unit = params.choice("unit", &UNITS)?.unwrap_or(Unit::Day);
+    check_buckets(from, to, unit)?;
     Ok(SegmentationSpec {
         event,
         from,
         to,
-        unit: params.choice("unit", &UNITS)?.unwrap_or(Unit::Day),
+        unit,
         count,
         on: params.text("on").map(Into::into),
         filter: params.text("where").map(Into::into),
@@ -73,6 +78,19 @@ fn spec(params: &Params) -> Result<SegmentationSpec, ApiError> {
 fn check_year(name: &str, date: NaiveDate) -> Result<(), ApiError> {
     if date.year() < YEAR_MIN {
         return Err(ApiError::sentence(name, format!("Error in {name}: invalid date, bad year")));
+    }
+    Ok(())
+}
+
+fn check_buckets(from: NaiveDate, to: NaiveDate, unit: Unit) -> Result<(), ApiError> {
+    let per_day = match unit {
+        Unit::Minute => 24 * 60,
+        Unit::Hour => 24,
+        Unit::Day | Unit::Week | Unit::Month => 1,
+    };
+    let days = (to - from).num_days() + 1;
+    if days.saturating_mul(per_day) > BUCKETS_MAX {
+        return Err(ApiError::parameter("unit", &format!("too fine for {days} days, at most {BUCKETS_MAX} buckets")));
     }
     Ok(())
 }
@@ -143,6 +161,10 @@ mod tests {
             ),
             (format!("event=A&{dates}&unit=year"), "unit, must be one of minute, hour, day, week, month"),
             (format!("event=A&{dates}&type=x"), "type, must be one of general, unique, average"),
+            (
+                "event=A&from_date=2000-01-01&to_date=2024-01-01&unit=minute".to_owned(),
+                "unit, too fine for 8767 days, at most 50000 buckets",
+            ),
             (format!("event=A&{dates}&limit=10001"), "limit, must be a whole number from 1 to 10000"),
         ] {
             assert_eq!(read(&query).unwrap_err(), message, "{query}");

@@ -120,3 +120,26 @@ async fn a_certain_type_error_is_a_compile_error() {
         assert!(table.filter(&tree, &clock).await.is_ok(), "{text}");
     }
 }
+
+#[tokio::test]
+async fn only_a_literal_itself_is_a_local_date() {
+    let clock = Clock { now: 1_700_000_000, timezone: Tz::America__New_York };
+    let properties = [("d".to_owned(), Value::Text("2024-01-02".to_owned()))].into_iter().collect();
+    let table = Table::new(vec![Row { properties, time: Some(1_704_171_600_500), ..Row::default() }], TextType::Utf8);
+    for text in [
+        "properties['$time'] == '2024-01-02'",
+        "properties['$time'] in ['2024-01-02']",
+        "properties['$time'] == properties['d']",
+        "properties['$time'] in list('2024-01-02')",
+        "properties['$time'] == '2024-01-' + '02'",
+        "let(y, properties['d'], properties['$time'] == '2024-01-02')",
+        "let(y, '2024-01-02', properties['$time'] == y)",
+        "datetime(let(y, properties['d'], '2024-01-02')) == properties['$time']",
+        "if(properties['d'] == '', '', '2024-01-02') < properties['$time']",
+        "hour(string('2024-01-02'))",
+        "datedif('2024-01-02', properties['$time'], 'D')",
+    ] {
+        let tree = parse_expression(text).unwrap();
+        compare(text, &tree, &table, &clock).await.unwrap();
+    }
+}
