@@ -44,7 +44,7 @@ impl Engine {
             }
             flushed = true;
         }
-        if flushed {
+        if flushed || self.release_due.swap(false, Ordering::AcqRel) {
             self.release_log().await;
         }
         true

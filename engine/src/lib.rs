@@ -13,6 +13,7 @@ mod options;
 use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chrono::Utc;
@@ -53,7 +54,10 @@ pub struct Engine {
     /// Wakes the background task: a project has grown, or the engine closes.
     wake: Arc<tokio::sync::Notify>,
     background: Mutex<Option<tokio::task::JoinHandle<()>>>,
-    closing: std::sync::atomic::AtomicBool,
+    closing: AtomicBool,
+    /// The log may hold what every project has in segments: after a start, since the last segment of the run before
+    /// could not be released while it was written to.
+    release_due: AtomicBool,
     /// Held until the engine is gone: no second process opens the same directory.
     _lock: File,
 }
@@ -81,13 +85,14 @@ impl Engine {
         let store = ProjectStore::open(config.id, options, &self.shared, recovered).await?;
         let project = Arc::new(Project { config: RwLock::new(config.clone()), store });
         self.projects.write().insert(config.id, project);
+        self.release_due.store(true, Ordering::Release);
         Ok(())
     }
 
     /// Stores the events of one request, all or nothing. When this returns they are durable and every query that
     /// starts later sees them.
     pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, Error> {
-        if self.closing.load(std::sync::atomic::Ordering::Acquire) {
+        if self.closing.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Unavailable, "closing", "the server is shutting down"));
         }
         if events.is_empty() {

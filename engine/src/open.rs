@@ -75,6 +75,7 @@ impl Engine {
             wake: Arc::new(tokio::sync::Notify::new()),
             background: Mutex::new(None),
             closing: AtomicBool::new(false),
+            release_due: AtomicBool::new(false),
             _lock: lock,
         });
         *engine.background.lock() = Some(engine.spawn_background());

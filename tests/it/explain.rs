@@ -101,7 +101,8 @@ async fn a_filtered_query_opens_the_files_of_its_days_and_reads_the_columns_it_n
         "2 of {DAYS} days are asked for, {read} of {total} files opened:\n{}",
         plan.0
     );
-    assert_eq!(plan.columns(), ["country", "event", "time"], "{}", plan.0);
+    // The event's name is answered by the index in each file's footer.
+    assert_eq!(plan.columns(), ["country", "time"], "{}", plan.0);
     let (all, of) = Plan::of(&project, "SELECT count(price) FROM events").await.files();
     assert_eq!(all, of, "a query without a filter opens all files");
     assert_eq!(project.sql(NARROW).await.rows.len(), 1, "the narrow query finds one country");

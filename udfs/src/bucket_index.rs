@@ -12,32 +12,35 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// The function over buckets that begin at `starts` (ascending, milliseconds since the epoch); the last ends at `end`.
-pub fn bucket_index(starts: Vec<i64>, end: i64) -> Arc<ScalarUDF> {
+/// The function over stretches of time: where each begins (ascending, milliseconds since the epoch) and the bucket it
+/// belongs to; the last ends at `end`. A bucket may have several stretches.
+pub fn bucket_index(stretches: Vec<(i64, usize)>, end: i64) -> Arc<ScalarUDF> {
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let signature = Signature::exact(vec![time], Volatility::Immutable);
-    Arc::new(BucketIndex { signature, starts: starts.into(), end }.into())
+    let (starts, buckets): (Vec<i64>, Vec<i64>) = stretches.into_iter().map(|(start, b)| (start, b as i64)).unzip();
+    Arc::new(BucketIndex { signature, starts: starts.into(), buckets: buckets.into(), end }.into())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct BucketIndex {
     signature: Signature,
     starts: Arc<[i64]>,
+    buckets: Arc<[i64]>,
     end: i64,
 }
 
 impl BucketIndex {
-    /// Bucket of a time; `guess` is the bucket of the row before, which is mostly right because rows come by day.
+    /// Stretch of a time; `guess` is the stretch of the row before, which is mostly right because rows come by day.
     fn find(&self, time: i64, guess: usize) -> Option<usize> {
-        let holds = |bucket: usize| {
-            let from = self.starts.get(bucket).is_some_and(|start| *start <= time);
-            from && time < self.starts.get(bucket + 1).copied().unwrap_or(self.end)
+        let holds = |at: usize| {
+            let from = self.starts.get(at).is_some_and(|start| *start <= time);
+            from && time < self.starts.get(at + 1).copied().unwrap_or(self.end)
         };
         if holds(guess) {
             return Some(guess);
         }
-        let bucket = self.starts.partition_point(|start| *start <= time).checked_sub(1)?;
-        holds(bucket).then_some(bucket)
+        let at = self.starts.partition_point(|start| *start <= time).checked_sub(1)?;
+        holds(at).then_some(at)
     }
 }
 
@@ -64,9 +67,8 @@ impl ScalarUDFImpl for BucketIndex {
         let buckets: Int64Array = times
             .iter()
             .map(|time| {
-                let bucket = self.find(time?, guess)?;
-                guess = bucket;
-                Some(bucket as i64)
+                guess = self.find(time?, guess)?;
+                self.buckets.get(guess).copied()
             })
             .collect();
         Ok(ColumnarValue::Array(Arc::new(buckets)))
@@ -82,6 +84,7 @@ mod tests {
         let function = BucketIndex {
             signature: Signature::any(1, Volatility::Immutable),
             starts: vec![10, 20, 50].into(),
+            buckets: vec![0, 1, 2].into(),
             end: 60,
         };
         for (time, expected) in [(9, None), (10, Some(0)), (19, Some(0)), (20, Some(1)), (49, Some(1)), (59, Some(2)), (60, None)] {

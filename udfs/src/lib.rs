@@ -5,6 +5,7 @@
 
 mod active_users;
 mod bucket_index;
+mod utc_trunc;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use datafusion::logical_expr::AggregateUDF;
 
 pub use active_users::active_users;
 pub use bucket_index::bucket_index;
+pub use utc_trunc::{is_trunc_unit, utc_trunc};
 
 /// Every aggregate function of this crate.
 pub fn aggregates() -> Vec<Arc<AggregateUDF>> {

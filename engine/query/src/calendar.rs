@@ -5,13 +5,14 @@ use chrono_tz::Tz;
 
 use crate::report::segmentation::Unit;
 
-/// Consecutive buckets that cover a range of local days.
+/// Buckets that cover a range of local days.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Buckets {
-    /// `YYYY-MM-DD` of the first day, or `YYYY-MM-DD HH:MM:00`.
+    /// `YYYY-MM-DD` of the first day, or `YYYY-MM-DD HH:MM:00`, ascending.
     pub labels: Vec<String>,
-    /// Milliseconds at which each begins. The first may begin before the range; events before it are not in range.
-    pub starts: Vec<i64>,
+    /// Where the time axis is cut: milliseconds at which a stretch begins, and the index of its label. A wall clock that
+    /// is set back shows labels a second time.
+    pub stretches: Vec<(i64, usize)>,
     /// Milliseconds at which the range begins and ends.
     pub range: (i64, i64),
 }
@@ -21,37 +22,46 @@ impl Buckets {
     /// bucket, one that occurs twice is one bucket of two hours.
     pub fn new(from: NaiveDate, to: NaiveDate, unit: Unit, zone: Tz) -> Self {
         let range = (start_of_day(from, zone), start_of_day(to + Days::new(1), zone));
-        let mut labels = Vec::new();
-        let mut starts = Vec::new();
         let end = (to + Days::new(1)).and_hms_opt(0, 0, 0).unwrap_or_default();
+        let mut labels = Vec::new();
+        let mut stretches = Vec::new();
         let mut local = first(from, unit);
         while local < end {
-            if let Some(start) = instant(local, zone) {
-                labels.push(label(local, unit));
+            let starts = match unit {
+                Unit::Minute | Unit::Hour => instants(local, zone),
+                // A day begins once, at its first moment.
+                Unit::Day | Unit::Week | Unit::Month => vec![start_of_day(local.date(), zone)],
+            };
+            if !starts.is_empty() {
                 // The range cuts off what a first week or month has before it.
-                starts.push(start.max(range.0));
+                stretches.extend(starts.into_iter().map(|start| (start.max(range.0), labels.len())));
+                labels.push(label(local, unit));
             }
             local = next(local, unit);
         }
-        Self { labels, starts, range }
+        stretches.sort_unstable();
+        Self { labels, stretches, range }
     }
 }
 
 /// The first moment of a local day; where midnight is skipped, the first moment after it.
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
-    let midnight = day.and_hms_opt(0, 0, 0).unwrap_or_default();
-    let mut local = midnight;
+    let mut local = day.and_hms_opt(0, 0, 0).unwrap_or_default();
     loop {
-        if let Some(start) = instant(local, zone) {
-            return start;
+        if let Some(start) = instants(local, zone).first() {
+            return *start;
         }
         local += TimeDelta::minutes(15);
     }
 }
 
-/// The earliest moment that a wall clock shows a time, if it ever does.
-fn instant(local: NaiveDateTime, zone: Tz) -> Option<i64> {
-    zone.from_local_datetime(&local).earliest().map(|time| time.timestamp_millis())
+/// The moments at which a wall clock shows a time: none, one or two, in milliseconds, ascending.
+fn instants(local: NaiveDateTime, zone: Tz) -> Vec<i64> {
+    let found = zone.from_local_datetime(&local);
+    let mut moments: Vec<i64> =
+        [found.earliest(), found.latest()].into_iter().flatten().map(|time| time.timestamp_millis()).collect();
+    moments.dedup();
+    moments
 }
 
 /// The local day of a moment.
@@ -105,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn a_day_without_midnight_still_begins() {
+        let zone = Tz::America__Sao_Paulo;
+        let days = Buckets::new(date("2018-11-03"), date("2018-11-05"), Unit::Day, zone);
+        assert_eq!(days.labels, ["2018-11-03", "2018-11-04", "2018-11-05"]);
+        assert_eq!(days.stretches[2].0 - days.stretches[1].0, 23 * 3_600_000);
+    }
+
+    #[test]
     fn summer_time_skips_an_hour_in_spring_and_doubles_one_in_autumn() {
         let zone = Tz::America__New_York;
         let spring = labels("2024-03-10", "2024-03-10", Unit::Hour, zone);
@@ -112,8 +130,8 @@ mod tests {
         assert!(!spring.contains(&"2024-03-10 02:00:00".to_owned()));
         let autumn = Buckets::new(date("2024-11-03"), date("2024-11-03"), Unit::Hour, zone);
         assert_eq!(autumn.labels.len(), 24);
-        let lengths: Vec<i64> = autumn.starts.windows(2).map(|w| (w[1] - w[0]) / 3_600_000).collect();
-        assert_eq!(lengths[1], 2);
+        assert_eq!(autumn.stretches.len(), 25);
+        assert_eq!([autumn.stretches[1].1, autumn.stretches[2].1], [1, 1]);
         assert_eq!(autumn.range.1 - autumn.range.0, 25 * 3_600_000);
     }
 }

@@ -15,5 +15,6 @@ pub mod sql;
 mod count_users;
 mod error;
 mod resolver;
+mod truncate_utc;
 
 pub use error::QueryError;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Column;
+use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, cast};
 use footfall_lang::ast::Source;
 use footfall_storage::columns::{Builtin, Catalog, PropertyType};
@@ -27,7 +28,10 @@ impl EventResolver {
             int: column(PropertyType::Integer),
             float: column(PropertyType::Double),
             text: column(PropertyType::String),
-            json: column(PropertyType::Json),
+            json: match (column(PropertyType::Json), column(PropertyType::Texts)) {
+                (Some(json), Some(texts)) => Some(coalesce(vec![json, texts])),
+                (json, texts) => json.or(texts),
+            },
             null: column(PropertyType::Null),
             ..PropertyColumns::default()
         }

@@ -15,6 +15,7 @@ use crate::catalog::{EventsTable, Shape};
 use crate::compile;
 use crate::count_users::CountUsers;
 use crate::error::QueryError;
+use crate::truncate_utc::TruncateUtc;
 
 /// Makes contexts; shared by all queries of a process.
 pub struct Sessions {
@@ -38,6 +39,7 @@ impl Sessions {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_analyzer_rule(Arc::new(CountUsers))
+            .with_analyzer_rule(Arc::new(TruncateUtc))
             .build();
         let context = SessionContext::new_with_state(state);
         for function in footfall_udfs::aggregates() {

@@ -15,7 +15,11 @@ pub async fn run(
     params: &[serde_json::Value],
 ) -> Result<SendableRecordBatchStream, QueryError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let mut frame = context.sql_with_options(query, read_only).await.map_err(statement)?;
+    let plan = context.state().create_logical_plan(query).await.map_err(statement)?;
+    read_only.verify_plan(&plan).map_err(|error| QueryError::Statement {
+        message: format!("only statements that read are allowed: {}", error.strip_backtrace()),
+    })?;
+    let mut frame = context.execute_logical_plan(plan).await.map_err(statement)?;
     if !params.is_empty() {
         let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
         frame = frame.with_param_values(ParamValues::from(values)).map_err(statement)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder, new_null_array};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
 use arrow::datatypes::{DataType, Field, Float64Type};
@@ -52,6 +52,7 @@ impl TableColumn {
         let numeric = |c: &Arc<PropertyColumn>| matches!(c.kind, PropertyType::Integer | PropertyType::Double);
         let data_type = match parts.as_ref() {
             [] => DataType::Null,
+            [one] if one.kind == PropertyType::Texts => text_list(),
             [one] => one.kind.data_type(),
             many if many.iter().all(numeric) => DataType::Float64,
             _ => DataType::Utf8,
@@ -98,12 +99,30 @@ impl TableColumn {
     }
 }
 
+/// SQL's type of a list of texts.
+fn text_list() -> DataType {
+    DataType::new_list(DataType::Utf8, true)
+}
+
+/// Lists of texts from their JSON. Only our own writer fills such columns; what does not parse is null.
+fn parse_texts(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for text in array.as_string_opt::<i32>().into_iter().flatten() {
+        let items = text.and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+        lists.append_option(items.map(|items| items.into_iter().map(Some)));
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
 fn as_type(array: &ArrayRef, target: &DataType) -> Result<ArrayRef, ArrowError> {
     if array.data_type() == target { Ok(array.clone()) } else { cast(array, target) }
 }
 
 /// One type's values as the unified column's type. Doubles become the text that the expression language gives them.
 fn as_unified(array: &ArrayRef, kind: PropertyType, target: &DataType) -> Result<ArrayRef, ArrowError> {
+    if kind == PropertyType::Texts && target != &DataType::Utf8 {
+        return parse_texts(array);
+    }
     if kind == PropertyType::Double && target == &DataType::Utf8 {
         let doubles = array.as_primitive::<Float64Type>();
         let texts: StringArray = doubles.iter().map(|x| x.map(footfall_eval::number_to_text)).collect();

@@ -88,8 +88,7 @@ impl LaneScan {
             return Ok(stream::empty().boxed());
         }
         self.metrics.segments_read.add(1);
-        let names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
-        let names: Vec<&str> = names.into_iter().filter(|name| open.has_column(name)).collect();
+        let names: Vec<&str> = self.stored_names().into_iter().filter(|name| open.has_column(name)).collect();
         let masked = self.snapshot.masked_rows(&segment).cloned();
         let mut at = RowCursor::new(rows.as_deref(), segment.rows as usize);
         let stored = files.read(&segment, &open, &names, rows.as_deref(), self.batch_rows).map_err(external)?;
@@ -108,7 +107,7 @@ impl LaneScan {
     fn read_live(self: Arc<Self>, chunk: &Arc<LiveChunk>, shard: Shard) -> Result<Batches> {
         let Some(order) = chunk.shard_rows(shard) else { return Ok(stream::empty().boxed()) };
         let order = self.live_rows(chunk, order);
-        let names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
+        let names = self.stored_names();
         let schema = chunk.batch.schema();
         let indices: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let narrow = chunk.batch.project(&indices)?;
@@ -122,6 +121,17 @@ impl LaneScan {
             }
         }
         Ok(stream::iter(batches).boxed())
+    }
+
+    /// The stored columns to read. Where a query needs none that exist, one cheap column still carries the number of
+    /// rows.
+    fn stored_names(&self) -> BTreeSet<&str> {
+        let mut names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
+        let builtin = |name: &&str| Builtin::ALL.iter().any(|b| b.name() == *name);
+        if !names.iter().any(builtin) {
+            names.insert(Builtin::Uid.name());
+        }
+        names
     }
 
     /// The rows of a live chunk that are wanted and have not been replaced.

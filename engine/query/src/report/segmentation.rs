@@ -95,7 +95,7 @@ pub async fn run(
         counted = counted.filter(filter.predicate.clone())?;
     }
 
-    let bucket = bucket_index(buckets.starts.clone(), buckets.range.1).call(vec![builtin(Builtin::Time)]);
+    let bucket = bucket_index(buckets.stretches.clone(), buckets.range.1).call(vec![builtin(Builtin::Time)]);
     let cells = match &on {
         None => {
             let frame = counted.clone().aggregate(vec![bucket.alias(BUCKET)], measures(spec.count))?;

@@ -31,15 +31,18 @@ pub enum PropertyType {
     Integer,
     Double,
     String,
-    /// Lists and objects, as JSON text.
+    /// Other lists, and objects, as JSON text.
     Json,
+    /// Lists of nothing but texts, as JSON text too: SQL shows them as lists.
+    Texts,
     /// An explicit JSON null: true where it was sent. Apart from the others, so that an occasional null does not turn a
     /// column of numbers into text.
     Null,
 }
 
 impl PropertyType {
-    pub const ALL: [Self; 6] = [Self::Boolean, Self::Integer, Self::Double, Self::String, Self::Json, Self::Null];
+    pub const ALL: [Self; 7] =
+        [Self::Boolean, Self::Integer, Self::Double, Self::String, Self::Json, Self::Texts, Self::Null];
 
     /// The column type for a value.
     pub fn of(value: &Value) -> Self {
@@ -48,6 +51,7 @@ impl PropertyType {
             Value::Int(_) => Self::Integer,
             Value::Float(_) => Self::Double,
             Value::Text(_) => Self::String,
+            Value::List(items) if items.iter().all(|item| matches!(item, Value::Text(_))) => Self::Texts,
             Value::List(_) | Value::Map(_) => Self::Json,
             Value::Null => Self::Null,
         }
@@ -61,6 +65,7 @@ impl PropertyType {
             Self::Double => "double",
             Self::String => "string",
             Self::Json => "json",
+            Self::Texts => "texts",
             Self::Null => "null",
         }
     }
@@ -75,7 +80,7 @@ impl PropertyType {
             Self::Boolean | Self::Null => DataType::Boolean,
             Self::Integer => DataType::Int64,
             Self::Double => DataType::Float64,
-            Self::String | Self::Json => DataType::Utf8,
+            Self::String | Self::Json | Self::Texts => DataType::Utf8,
         }
     }
 }

@@ -147,7 +147,7 @@ impl ColumnBuilder {
             PropertyType::Integer => Self::Integer(Int64Builder::new()),
             PropertyType::Double => Self::Double(Float64Builder::new()),
             PropertyType::String => Self::String(StringBuilder::new()),
-            PropertyType::Json => Self::Json(StringBuilder::new()),
+            PropertyType::Json | PropertyType::Texts => Self::Json(StringBuilder::new()),
         }
     }
 
@@ -254,7 +254,7 @@ impl RowReader {
                 PropertyType::Integer => Value::Int(array.as_primitive::<Int64Type>().value(row)),
                 PropertyType::Double => Value::Float(array.as_primitive::<Float64Type>().value(row)),
                 PropertyType::String => Value::Text(array.as_string::<i32>().value(row).to_owned()),
-                PropertyType::Json => {
+                PropertyType::Json | PropertyType::Texts => {
                     let text = array.as_string::<i32>().value(row);
                     // Only our own writer fills json columns; text that does not parse is kept as text.
                     serde_json::from_str::<serde_json::Value>(text)

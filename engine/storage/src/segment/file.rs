@@ -134,8 +134,10 @@ impl SegmentFiles {
         rows: Option<&[Range<usize>]>,
         batch_rows: usize,
     ) -> Result<BoxStream<'static, Result<RecordBatch, StorageError>>, StorageError> {
-        let parquet_schema = open.metadata.parquet_schema();
-        let mask = ProjectionMask::columns(parquet_schema, columns.iter().copied());
+        // By position: a name with a dot in it would be taken for a path.
+        let schema = open.metadata.schema();
+        let roots = columns.iter().filter_map(|name| schema.index_of(name).ok());
+        let mask = ProjectionMask::roots(open.metadata.parquet_schema(), roots);
         let mut builder =
             ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader(segment), open.metadata.clone())
                 .with_projection(mask)
