@@ -97,19 +97,21 @@ impl ScalarUDFImpl for UtcTrunc {
         let Some(unit) = Unit::parse(unit) else { return exec_err!("utc_trunc does not know the unit {unit}") };
         let times = times.to_array(args.number_rows)?;
         let times = times.as_primitive::<TimestampMillisecondType>();
-        // Rows come by day: most need only one comparison.
-        let mut known = (i64::MAX, i64::MAX);
-        let truncated: PrimitiveArray<TimestampMillisecondType> = times.unary(|time| {
-            let day = time - time.rem_euclid(DAY);
-            match unit {
-                Unit::Fixed(_) => unit.start(time),
-                _ if known.0 == day => known.1,
-                _ => {
-                    known = (day, unit.start(day));
+        let truncated: PrimitiveArray<TimestampMillisecondType> = match unit {
+            Unit::Fixed(_) | Unit::Week => times.unary(|time| unit.start(time)),
+            Unit::Month | Unit::Quarter | Unit::Year => {
+                // Rows come by day: most need only one comparison.
+                let mut known = (i64::MAX, i64::MAX);
+                let mut start = |time: i64| {
+                    let day = time - time.rem_euclid(DAY);
+                    if known.0 != day {
+                        known = (day, unit.start(day));
+                    }
                     known.1
-                }
+                };
+                times.iter().map(|time| time.map(&mut start)).collect()
             }
-        });
+        };
         Ok(ColumnarValue::Array(Arc::new(truncated.with_timezone("UTC"))))
     }
 }

@@ -9,6 +9,8 @@ mod events;
 mod prune;
 mod scan;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use events::{EventsTable, Shape};
 pub use scan::ShardScanExec;

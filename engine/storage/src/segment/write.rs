@@ -19,8 +19,9 @@ use crate::columns::Builtin;
 
 /// Rows per row group: large enough that a column chunk is one read, small enough to bound decode memory.
 const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Rows per page: what a read of one event's range may decode in vain at either end.
-const PAGE_ROWS: usize = 1 << 14;
+/// Rows per page: what a read of one event's range may decode in vain at either end. 20,000 cost 1.5–2 × on questions that
+/// name events, 1,024 slow full scans (ARCHITECTURE.md, finding d).
+const PAGE_ROWS: usize = 1 << 12;
 /// Ids repeat in runs; a dictionary that falls back half-way costs more than it saves.
 const ID_DICTIONARY_BYTES: usize = 8 << 20;
 

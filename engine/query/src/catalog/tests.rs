@@ -1,0 +1,216 @@
+//! What the planner makes of the scan's declarations, and that every state of a project answers alike.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::datatypes::{Int64Type, SchemaRef};
+use datafusion::common::Result;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::InputDistributionRequirements;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, displayable};
+use datafusion::prelude::SessionContext;
+use footfall_model::{Event, ProjectId, Value};
+use footfall_storage::log::{Log, LogOptions, Record};
+use footfall_storage::segment::SegmentCaches;
+use footfall_storage::{KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
+
+use super::Shape;
+use crate::session::Sessions;
+
+const DAY: i64 = 86_400_000;
+const START: i64 = 19_700 * DAY;
+
+struct Fixture {
+    _dir: tempfile::TempDir,
+    store: Arc<ProjectStore>,
+    sessions: Sessions,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let nothing = |_: Record<'_>| -> Result<(), std::convert::Infallible> { Ok(()) };
+        let (log, recovery) = Log::open(LogOptions::new(dir.path().join("log")), nothing).unwrap();
+        let shared = Shared {
+            log: Arc::new(log),
+            log_id: recovery.node,
+            store: open_store(dir.path(), None).unwrap(),
+            segments: SegmentCaches::new(1 << 20),
+            keys: KeyCache::new(1 << 20),
+        };
+        let options = ProjectOptions { shards: 4, seal_rows: 16, live_rows_max: 1_000_000 };
+        let store = ProjectStore::open(ProjectId(1), options, &shared, Vec::new()).await.unwrap();
+        let runtime = RuntimeEnvBuilder::new().build_arc().unwrap();
+        Self { _dir: dir, store, sessions: Sessions::new(runtime, 2) }
+    }
+
+    async fn append(&self, events: Vec<Event>) {
+        self.store.append(events, 1_700_000_000_000_000).await.unwrap();
+    }
+
+    fn context(&self, shape: Shape) -> SessionContext {
+        self.sessions.context(&Arc::new(self.store.snapshot().unwrap()), shape).unwrap()
+    }
+
+    async fn plan(&self, query: &str, shape: Shape) -> String {
+        let context = self.context(shape);
+        let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();
+        displayable(plan.as_ref()).indent(false).to_string()
+    }
+
+    async fn number(&self, query: &str) -> i64 {
+        let batches = self.context(Shape::Sql).sql(query).await.unwrap().collect().await.unwrap();
+        batches[0].column(0).as_primitive::<Int64Type>().value(0)
+    }
+}
+
+fn event(i: i64, name: &str) -> Event {
+    Event {
+        name: name.to_owned(),
+        distinct_id: format!("u{}", i % 37),
+        time: START + (i % 5) * DAY + i * 1000,
+        insert_id: format!("{name}-{i}"),
+        insert_id_generated: false,
+        properties: vec![("n".to_owned(), Value::Int(i))],
+    }
+}
+
+fn events(name: &str, count: i64) -> Vec<Event> {
+    (0..count).map(|i| event(i, name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_per_user_needs_no_repartition_live_or_flushed() {
+    let fixture = Fixture::new().await;
+    fixture.append(events("Play", 300)).await;
+    for state in ["live", "flushed", "both"] {
+        let per_user = fixture.plan("SELECT uid, count(*) FROM events GROUP BY uid", Shape::Stored).await;
+        assert!(per_user.contains("mode=SinglePartitioned"), "{state}:\n{per_user}");
+        let daily = "SELECT date_trunc('day', time) AS d, count(DISTINCT user_id) FROM events GROUP BY 1";
+        let daily = fixture.plan(daily, Shape::Sql).await;
+        assert!(daily.contains("active_users") && daily.contains("utc_trunc"), "{state}:\n{daily}");
+        for plan in [&per_user, &daily] {
+            assert!(plan.contains("partitioning=Range(") && !plan.contains("RepartitionExec"), "{state}:\n{plan}");
+        }
+        fixture.store.flush().await.unwrap();
+        if state == "flushed" {
+            fixture.append(events("Stop", 50)).await;
+        }
+    }
+}
+
+/// The finding (c) of ARCHITECTURE.md: users together and runs in order, planned without repartition or sort; and when
+/// a second run breaks the order, the sort comes back rather than a wrong answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_in_order_are_declared_while_they_are() {
+    let fixture = Fixture::new().await;
+    fixture.append(events("Play", 300)).await;
+    fixture.store.flush().await.unwrap();
+    let settled = walk_runs(&fixture).await;
+    assert!(!settled.contains("SortExec") && !settled.contains("RepartitionExec"), "{settled}");
+    fixture.append(events("Late", 10)).await;
+    let unsettled = walk_runs(&fixture).await;
+    assert!(unsettled.contains("SortExec") && !unsettled.contains("RepartitionExec"), "{unsettled}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replaced_event_counts_once_before_and_after_its_segment_is_rewritten() {
+    let fixture = Fixture::new().await;
+    fixture.append(events("Play", 100)).await;
+    fixture.store.flush().await.unwrap();
+    let mut changed = event(7, "Play");
+    changed.properties = vec![("n".to_owned(), Value::Int(1_000_000))];
+    fixture.append(vec![changed, event(8, "Play")]).await;
+    for state in ["live", "flushed"] {
+        assert_eq!(fixture.number("SELECT count(*) FROM events").await, 100, "{state}");
+        assert_eq!(fixture.number("SELECT max(n) FROM events").await, 1_000_000, "{state}");
+        assert_eq!(fixture.number("SELECT count(*) FROM events WHERE n = 7").await, 0, "{state}");
+        assert_eq!(fixture.number("SELECT count(DISTINCT user_id) FROM events").await, 37, "{state}");
+        fixture.store.flush().await.unwrap();
+    }
+}
+
+async fn walk_runs(fixture: &Fixture) -> String {
+    let context = fixture.context(Shape::Stored);
+    let scan = context.sql("SELECT shard, day, event, uid, time FROM events").await.unwrap();
+    let scan = scan.create_physical_plan().await.unwrap();
+    let mut plan: Arc<dyn ExecutionPlan> = Arc::new(RunWalk { input: scan });
+    let state = context.state();
+    for rule in state.physical_optimizers() {
+        plan = rule.optimize(plan, state.config_options()).unwrap();
+    }
+    displayable(plan.as_ref()).indent(false).to_string()
+}
+
+/// An operator that wants what a funnel over sorted runs wants.
+#[derive(Debug)]
+struct RunWalk {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl RunWalk {
+    fn column(&self, name: &str) -> Arc<dyn PhysicalExpr> {
+        Arc::new(Column::new_with_schema(name, &self.schema()).unwrap())
+    }
+}
+
+impl DisplayAs for RunWalk {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RunWalk")
+    }
+}
+
+impl ExecutionPlan for RunWalk {
+    fn name(&self) -> &str {
+        "RunWalk"
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn input_distribution_requirements(&self) -> InputDistributionRequirements {
+        InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(vec![self.column("uid")])])
+    }
+
+    fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
+        let order = ["shard", "day", "event", "uid", "time"].map(|name| PhysicalSortExpr::new_default(self.column(name)));
+        vec![LexOrdering::new(order).map(OrderingRequirements::from)]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self { input: children.remove(0) }))
+    }
+
+    fn execute(&self, lane: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(lane, context)
+    }
+}
