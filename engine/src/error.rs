@@ -69,11 +69,15 @@ impl From<StorageError> for Error {
             StorageError::Log(LogError::Full) => {
                 Self::new(ErrorKind::Unavailable, "backpressure", "the log is behind; please retry")
             }
-            StorageError::CorruptSegment { .. } | StorageError::CorruptRecord { .. } | StorageError::Log(LogError::Corrupt { .. }) => {
+            StorageError::CorruptSegment { .. }
+            | StorageError::CorruptRecord { .. }
+            | StorageError::Log(LogError::Corrupt { .. }) => {
                 tracing::error!(error = %chain(&error), "stored data is corrupt");
                 Self::new(ErrorKind::Corrupt, "corrupt", chain(&error))
             }
-            StorageError::StoreAddress { .. } => Self::new(ErrorKind::Invalid, "store", error.to_string()).with_field("store"),
+            StorageError::StoreAddress { .. } => {
+                Self::new(ErrorKind::Invalid, "store", error.to_string()).with_field("store")
+            }
             _ => {
                 tracing::error!(error = %chain(&error), "storage failed");
                 Self::new(ErrorKind::Unavailable, "storage", "a temporary failure occurred")
@@ -85,8 +89,12 @@ impl From<StorageError> for Error {
 impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::Parse { field, message, span } => Self::invalid("parse", message).with_field(field).with_span(span),
-            QueryError::Type { field, message, span } => Self::invalid("type", message).with_field(field).with_span(span),
+            QueryError::Parse { field, message, span } => {
+                Self::invalid("parse", message).with_field(field).with_span(span)
+            }
+            QueryError::Type { field, message, span } => {
+                Self::invalid("type", message).with_field(field).with_span(span)
+            }
             QueryError::Statement { message } => Self::invalid("sql", message).with_field("query"),
             QueryError::Spec { field, message } => Self::invalid("invalid", message).with_field(field),
             QueryError::Storage(error) => error.into(),
@@ -108,9 +116,10 @@ fn execution(error: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(_) => {
             Error::new(ErrorKind::Unavailable, "resources", "the query needs more memory than it may have")
         }
-        root @ (DataFusionError::ArrowError(..) | DataFusionError::Execution(_) | DataFusionError::Plan(_) | DataFusionError::NotImplemented(_)) => {
-            Error::invalid("sql", root.strip_backtrace()).with_field("query")
-        }
+        root @ (DataFusionError::ArrowError(..)
+        | DataFusionError::Execution(_)
+        | DataFusionError::Plan(_)
+        | DataFusionError::NotImplemented(_)) => Error::invalid("sql", root.strip_backtrace()).with_field("query"),
         root => {
             tracing::error!(error = %root, "query failed");
             Error::new(ErrorKind::Internal, "internal", "the query failed")

@@ -62,7 +62,8 @@ impl Engine {
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(QUERY_MEMORY_BYTES)))
             .build_arc()
             .map_err(|e| unavailable("query runtime cannot be built", &e))?;
-        let pool = QueryPool::new(options.query_threads).map_err(|e| unavailable("query threads cannot be started", &e))?;
+        let pool =
+            QueryPool::new(options.query_threads).map_err(|e| unavailable("query threads cannot be started", &e))?;
         let engine = Arc::new(Self {
             sessions: Arc::new(Sessions::new(runtime, options.query_threads)),
             options,

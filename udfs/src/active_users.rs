@@ -164,12 +164,7 @@ impl GroupsAccumulator for UserSets {
         Ok(vec![Arc::new(states.finish())])
     }
 
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.resize(total_num_groups);
         let states = values.first().ok_or_else(|| exec_datafusion_err!("active_users has one state column"))?;
         for (state, group) in states.as_binary::<i32>().iter().zip(group_indices) {
@@ -239,7 +234,9 @@ mod tests {
     use super::*;
 
     fn uids(values: &[(u32, u32)]) -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(values.iter().map(|(high, low)| (i64::from(*high) << 32) | i64::from(*low))))
+        Arc::new(Int64Array::from_iter_values(
+            values.iter().map(|(high, low)| (i64::from(*high) << 32) | i64::from(*low)),
+        ))
     }
 
     /// Any split of the rows into batches and partial states gives the distinct counts by group.
@@ -254,7 +251,8 @@ mod tests {
             (0..5000).map(|_| ((random(3) as u32, random(400) as u32), random(5) as usize)).collect();
         let expected: Vec<i64> = (0..5)
             .map(|g| {
-                let users: BTreeSet<_> = rows.iter().filter(|(u, group)| *group == g && u.1 != 0).map(|r| r.0).collect();
+                let users: BTreeSet<_> =
+                    rows.iter().filter(|(u, group)| *group == g && u.1 != 0).map(|r| r.0).collect();
                 users.len() as i64
             })
             .collect();

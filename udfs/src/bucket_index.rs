@@ -8,9 +8,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use datafusion::common::{Result, exec_datafusion_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 /// The function over stretches of time: where each begins (ascending, milliseconds since the epoch) and the bucket it
 /// belongs to; the last ends at `end`. A bucket may have several stretches.
@@ -87,7 +85,9 @@ mod tests {
             buckets: vec![0, 1, 2].into(),
             end: 60,
         };
-        for (time, expected) in [(9, None), (10, Some(0)), (19, Some(0)), (20, Some(1)), (49, Some(1)), (59, Some(2)), (60, None)] {
+        for (time, expected) in
+            [(9, None), (10, Some(0)), (19, Some(0)), (20, Some(1)), (49, Some(1)), (59, Some(2)), (60, None)]
+        {
             for guess in 0..3 {
                 assert_eq!(function.find(time, guess), expected, "time={time} guess={guess}");
             }

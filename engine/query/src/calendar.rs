@@ -111,7 +111,10 @@ mod tests {
     #[test]
     fn weeks_and_months_keep_their_calendar_label() {
         assert_eq!(labels("2024-03-01", "2024-03-11", Unit::Week, Tz::UTC), ["2024-02-26", "2024-03-04", "2024-03-11"]);
-        assert_eq!(labels("2024-01-31", "2024-03-01", Unit::Month, Tz::UTC), ["2024-01-01", "2024-02-01", "2024-03-01"]);
+        assert_eq!(
+            labels("2024-01-31", "2024-03-01", Unit::Month, Tz::UTC),
+            ["2024-01-01", "2024-02-01", "2024-03-01"]
+        );
     }
 
     #[test]

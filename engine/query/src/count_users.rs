@@ -42,7 +42,11 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     // The columns above keep the names they had.
     let named = counted.schema.iter().zip(aggregate.schema.iter()).map(|((relation, field), (was_of, was))| {
         let column = Expr::Column(Column::new(relation.cloned(), field.name()));
-        if field.name() == was.name() && relation == was_of { column } else { column.alias_qualified(was_of.cloned(), was.name()) }
+        if field.name() == was.name() && relation == was_of {
+            column
+        } else {
+            column.alias_qualified(was_of.cloned(), was.name())
+        }
     });
     let named: Vec<Expr> = named.collect();
     let projection = Projection::try_new(named, Arc::new(LogicalPlan::Aggregate(counted)))?;
@@ -53,19 +57,20 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn distinct_user_id(expr: &Expr) -> Option<Column> {
     let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
     match (func.name(), params.args.as_slice()) {
-        ("count", [Expr::Column(column)]) if params.distinct && column.name == Builtin::UserId.name() => Some(column.clone()),
+        ("count", [Expr::Column(column)]) if params.distinct && column.name == Builtin::UserId.name() => {
+            Some(column.clone())
+        }
         _ => None,
     }
 }
 
 fn count_by_number(expr: &Expr, user_id: &Column, uid: &Column) -> Expr {
     match expr {
-        Expr::AggregateFunction(AggregateFunction { params, .. }) if distinct_user_id(expr).as_ref() == Some(user_id) => {
-            let params = AggregateFunctionParams {
-                args: vec![Expr::Column(uid.clone())],
-                distinct: false,
-                ..params.clone()
-            };
+        Expr::AggregateFunction(AggregateFunction { params, .. })
+            if distinct_user_id(expr).as_ref() == Some(user_id) =>
+        {
+            let params =
+                AggregateFunctionParams { args: vec![Expr::Column(uid.clone())], distinct: false, ..params.clone() };
             Expr::AggregateFunction(AggregateFunction { func: footfall_udfs::active_users(), params })
         }
         other => other.clone(),
@@ -106,7 +111,9 @@ fn with_uid(plan: &LogicalPlan, user_id: &Column) -> Result<Option<(LogicalPlan,
 
 fn scan_with_uid(scan: &TableScan) -> Result<Option<(LogicalPlan, Column)>> {
     let source = scan.source.as_ref() as &dyn std::any::Any;
-    let Some(provider) = source.downcast_ref::<DefaultTableSource>().map(|s| &s.table_provider) else { return Ok(None) };
+    let Some(provider) = source.downcast_ref::<DefaultTableSource>().map(|s| &s.table_provider) else {
+        return Ok(None);
+    };
     let provider = provider.as_ref() as &dyn std::any::Any;
     let Some(events) = provider.downcast_ref::<EventsTable>() else { return Ok(None) };
     if events.shape() != Shape::Sql || scan.projection.is_some() || !scan.filters.is_empty() {

@@ -51,7 +51,12 @@ pub struct Export {
 
 impl Export {
     /// Checks the spec and fixes what will be read.
-    pub fn new(sessions: &Sessions, snapshot: &Arc<Snapshot>, spec: &ExportSpec, clock: &Clock) -> Result<Self, QueryError> {
+    pub fn new(
+        sessions: &Sessions,
+        snapshot: &Arc<Snapshot>,
+        spec: &ExportSpec,
+        clock: &Clock,
+    ) -> Result<Self, QueryError> {
         let mut filter = match &spec.filter {
             None => lit(true),
             Some(text) => {
@@ -114,7 +119,6 @@ fn day_number(date: NaiveDate) -> i32 {
     (date - NaiveDate::default()).num_days() as i32
 }
 
-
 fn days_with_events(snapshot: &Snapshot) -> BTreeSet<i32> {
     let mut days: BTreeSet<i32> = snapshot.segments.iter().map(|s| s.day).collect();
     for chunk in &snapshot.live {
@@ -155,4 +159,3 @@ fn push_line(out: &mut Vec<u8>, line: &str) {
     }
     out.push(b'\n');
 }
-

@@ -1,6 +1,5 @@
 //! The pool that plans run on, apart from the threads that serve connections.
 
-
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt};
@@ -83,10 +82,7 @@ struct AbortOnDrop<T>(tokio::task::JoinHandle<Result<T, QueryError>>);
 impl<T> Future for AbortOnDrop<T> {
     type Output = Result<T, QueryError>;
 
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
         std::pin::Pin::new(&mut self.0).poll(context).map(|joined| joined.unwrap_or(Err(QueryError::Cancelled)))
     }
 }
@@ -96,4 +92,3 @@ impl<T> Drop for AbortOnDrop<T> {
         self.0.abort();
     }
 }
-

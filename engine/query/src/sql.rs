@@ -38,7 +38,9 @@ fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
         serde_json::Value::Number(n) => match (n.as_i64(), n.as_f64()) {
             (Some(i), _) => ScalarValue::from(i),
             (None, Some(x)) => ScalarValue::from(x),
-            (None, None) => return Err(QueryError::Spec { field: "params", message: format!("number out of range: {n}") }),
+            (None, None) => {
+                return Err(QueryError::Spec { field: "params", message: format!("number out of range: {n}") });
+            }
         },
         other => {
             let message = format!("params, must be null, booleans, numbers or texts, not {other}");
@@ -51,4 +53,3 @@ fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
 fn statement(error: DataFusionError) -> QueryError {
     QueryError::Statement { message: error.strip_backtrace() }
 }
-

@@ -41,10 +41,10 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let ("date_trunc", [Expr::Literal(unit, _), time]) = (func.name(), args.as_slice()) else {
         return Transformed::no(expr);
     };
-    let Some(unit) = unit.try_as_str().flatten().filter(|unit| is_trunc_unit(unit)) else { return Transformed::no(expr) };
-    let utc = |data_type: &DataType| {
-        matches!(data_type, DataType::Timestamp(TimeUnit::Millisecond, Some(zone)) if zone.as_ref() == "UTC")
+    let Some(unit) = unit.try_as_str().flatten().filter(|unit| is_trunc_unit(unit)) else {
+        return Transformed::no(expr);
     };
+    let utc = |data_type: &DataType| matches!(data_type, DataType::Timestamp(TimeUnit::Millisecond, Some(zone)) if zone.as_ref() == "UTC");
     if !time.get_type(schema).is_ok_and(|data_type| utc(&data_type)) {
         return Transformed::no(expr);
     }

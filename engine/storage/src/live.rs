@@ -75,10 +75,6 @@ impl LiveChunk {
         self.by_shard.iter().find(|(s, _)| *s == shard).map(|(_, rows)| rows)
     }
 
-    pub(crate) fn shards(&self) -> impl Iterator<Item = (Shard, &UInt32Array)> {
-        self.by_shard.iter().map(|(shard, rows)| (*shard, rows))
-    }
-
     pub(crate) fn reader(&self) -> &RowReader {
         &self.reader
     }
@@ -129,7 +125,8 @@ impl LiveRows {
     /// Position after the last visible row.
     pub fn visible_end(&self) -> u64 {
         let tail = self.tail.last().map(Block::end);
-        tail.or_else(|| self.sealed.last().map(|c| c.end())).unwrap_or(self.pending.front().map_or(self.next, |b| b.first))
+        tail.or_else(|| self.sealed.last().map(|c| c.end()))
+            .unwrap_or(self.pending.front().map_or(self.next, |b| b.first))
     }
 
     /// Rows held, visible or not.

@@ -26,8 +26,7 @@ impl SegmentKeys {
         let mut pairs: Vec<(u64, u32)> = (0..rows)
             .filter(|row| reader.insert_id(*row) != generated_insert_id(reader.received_at(*row)))
             .map(|row| {
-                let key =
-                    key_of(reader.event(row), reader.distinct_id(row), reader.time(row), reader.insert_id(row));
+                let key = key_of(reader.event(row), reader.distinct_id(row), reader.time(row), reader.insert_id(row));
                 (key as u64, row as u32)
             })
             .collect();

@@ -70,9 +70,8 @@ fn columns(snapshot: &Snapshot, shape: Shape) -> Vec<TableColumn> {
         }
         Shape::Sql | Shape::SqlWithUid => {
             let uid = (shape == Shape::SqlWithUid).then(|| TableColumn::builtin(Uid));
-            let properties = catalog.properties().map(|property| {
-                TableColumn::unified(sql_name(property), property, catalog)
-            });
+            let properties =
+                catalog.properties().map(|property| TableColumn::unified(sql_name(property), property, catalog));
             shown.into_iter().chain(properties).chain(uid).collect()
         }
     }

@@ -52,7 +52,9 @@ impl Bounds {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 if let (true, Some(at)) = (is_column(left, Builtin::Time), millis(right)) {
                     self.narrow_time(*op, at);
-                } else if let (Some(at), true, Some(flipped)) = (millis(left), is_column(right, Builtin::Time), op.swap()) {
+                } else if let (Some(at), true, Some(flipped)) =
+                    (millis(left), is_column(right, Builtin::Time), op.swap())
+                {
                     self.narrow_time(flipped, at);
                 }
             }
@@ -149,8 +151,7 @@ mod tests {
             at(5000).gt(col("time")),
             col("event").eq(lit("A")).or(col("event").eq(lit("C"))),
         ]);
-        let expected =
-            Bounds { time_min: Some(1000), time_max: Some(5000), events: Some(vec!["A".to_owned()]) };
+        let expected = Bounds { time_min: Some(1000), time_max: Some(5000), events: Some(vec!["A".to_owned()]) };
         assert_eq!(bounds, expected);
     }
 

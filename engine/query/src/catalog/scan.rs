@@ -28,7 +28,7 @@ use footfall_storage::segment::Segment;
 
 use super::columns::TableColumn;
 use super::prune::Bounds;
-use super::stream::{LaneScan, LaneMetrics, Part};
+use super::stream::{LaneMetrics, LaneScan, Part};
 
 /// Scans one snapshot of a project's events.
 pub struct ShardScanExec {
@@ -53,7 +53,8 @@ impl ShardScanExec {
         lanes_max: usize,
     ) -> Result<Self> {
         let lanes = lanes(snapshot.shards, lanes_max);
-        let segments: Vec<Vec<Arc<Segment>>> = lanes.iter().map(|lane| lane_segments(&snapshot, lane, &bounds)).collect();
+        let segments: Vec<Vec<Arc<Segment>>> =
+            lanes.iter().map(|lane| lane_segments(&snapshot, lane, &bounds)).collect();
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
         let equivalence = match run_order(&snapshot, &segments, &schema) {
             Some(order) => EquivalenceProperties::new_with_orderings(schema.clone(), [order]),
@@ -115,9 +116,8 @@ fn partitioning(lanes: &[Range<u16>], schema: &SchemaRef) -> Result<Partitioning
 
 /// The order (shard, day, event, uid, time), if every shard and day has one run and the columns are there to say so.
 fn run_order(snapshot: &Snapshot, segments: &[Vec<Arc<Segment>>], schema: &SchemaRef) -> Option<LexOrdering> {
-    let one_run = |lane: &Vec<Arc<Segment>>| {
-        lane.windows(2).all(|w| matches!(w, [a, b] if (a.shard, a.day) != (b.shard, b.day)))
-    };
+    let one_run =
+        |lane: &Vec<Arc<Segment>>| lane.windows(2).all(|w| matches!(w, [a, b] if (a.shard, a.day) != (b.shard, b.day)));
     if !snapshot.live.is_empty() || !segments.iter().all(one_run) {
         return None;
     }

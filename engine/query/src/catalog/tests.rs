@@ -187,7 +187,8 @@ impl ExecutionPlan for RunWalk {
     }
 
     fn required_input_ordering(&self) -> Vec<Option<OrderingRequirements>> {
-        let order = ["shard", "day", "event", "uid", "time"].map(|name| PhysicalSortExpr::new_default(self.column(name)));
+        let order =
+            ["shard", "day", "event", "uid", "time"].map(|name| PhysicalSortExpr::new_default(self.column(name)));
         vec![LexOrdering::new(order).map(OrderingRequirements::from)]
     }
 

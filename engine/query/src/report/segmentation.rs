@@ -85,9 +85,8 @@ pub async fn run(
     let on = spec.on.as_deref().map(|text| compile_on(text, &resolver, clock)).transpose()?;
 
     let context = sessions.context(snapshot, Shape::Stored)?;
-    let in_range = builtin(Builtin::Time)
-        .gt_eq(millis(buckets.range.0))
-        .and(builtin(Builtin::Time).lt(millis(buckets.range.1)));
+    let in_range =
+        builtin(Builtin::Time).gt_eq(millis(buckets.range.0)).and(builtin(Builtin::Time).lt(millis(buckets.range.1)));
     let of_event = builtin(Builtin::Event).eq(lit(spec.event.as_str()));
     let looked_at = context.table("events").await?.filter(of_event)?.filter(in_range)?;
     let mut counted = looked_at.clone();
@@ -113,7 +112,8 @@ pub async fn run(
         }
     };
     let mut warnings = Vec::new();
-    let errors = [("where", filter.and_then(|f| f.type_error), &looked_at), ("on", on.and_then(|o| o.type_error), &counted)];
+    let errors =
+        [("where", filter.and_then(|f| f.type_error), &looked_at), ("on", on.and_then(|o| o.type_error), &counted)];
     for (field, type_error, frame) in errors {
         let Some(type_error) = type_error else { continue };
         let rows = frame.clone().filter(type_error)?.count().await?;
@@ -168,7 +168,10 @@ impl Cells {
         for batch in frame.collect().await? {
             let column = |name: &str| batch.column_by_name(name).cloned();
             let (Some(bucket), Some(events)) = (column(BUCKET), column("events")) else { continue };
-            let keys = column(KEY).map(|keys| arrow_cast(&keys, &DataType::Utf8)).transpose().map_err(DataFusionError::from)?;
+            let keys = column(KEY)
+                .map(|keys| arrow_cast(&keys, &DataType::Utf8))
+                .transpose()
+                .map_err(DataFusionError::from)?;
             let users = column("users");
             for row in 0..batch.num_rows() {
                 let bucket = bucket.as_primitive::<Int64Type>();
@@ -194,10 +197,10 @@ impl Cells {
             }
             Count::Unique => {
                 let users = active_users().call(vec![builtin(Builtin::Uid)]).alias("users");
-                let whole = keyed.clone().aggregate(vec![lit(0i64).alias(BUCKET), by_name(KEY)], vec![
-                    datafusion::functions_aggregate::expr_fn::count(lit(1)).alias("events"),
-                    users,
-                ])?;
+                let whole = keyed.clone().aggregate(
+                    vec![lit(0i64).alias(BUCKET), by_name(KEY)],
+                    vec![datafusion::functions_aggregate::expr_fn::count(lit(1)).alias("events"), users],
+                )?;
                 let whole = Self::collect(whole, &spec.event, 1).await?;
                 whole.segments.into_iter().map(|(key, line)| (key, line.first().map_or(0, |c| c.1))).collect()
             }

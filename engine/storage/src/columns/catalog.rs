@@ -22,7 +22,8 @@ const PROPERTY_KEY: &str = "footfall.property";
 const TYPE_KEY: &str = "footfall.type";
 
 /// Characters that Delta or Parquet readers do not take in a column name, and the escape itself.
-const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b';').add(b'{').add(b'}').add(b'(').add(b')').add(b'=').add(b'%').add(b'`');
+const ESCAPED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b',').add(b';').add(b'{').add(b'}').add(b'(').add(b')').add(b'=').add(b'%').add(b'`');
 
 /// The JSON types that have columns of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -210,7 +211,11 @@ impl Catalog {
     fn free_name(&self, property: &str, kind: PropertyType) -> String {
         let own = escape(property);
         // A null says nothing about a property's type: it never takes the plain name.
-        let base = if kind == PropertyType::Null || self.by_property.contains_key(property) { format!("{own}__{}", kind.name()) } else { own };
+        let base = if kind == PropertyType::Null || self.by_property.contains_key(property) {
+            format!("{own}__{}", kind.name())
+        } else {
+            own
+        };
         let free = |name: &str| !self.taken.contains_key(&name.to_lowercase());
         if free(&base) {
             return base;

@@ -8,9 +8,7 @@ use arrow::array::{
     TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{
-    Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, TimestampMillisecondType,
-};
+use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use footfall_model::{StoredEvent, Uid, Value};
 use hashbrown::HashMap;

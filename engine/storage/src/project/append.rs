@@ -5,10 +5,10 @@ use std::sync::Arc;
 use footfall_model::{Event, StoredEvent, Uid};
 use hashbrown::HashMap;
 
-use super::{PendingMasks, ProjectStore, Replaced, State};
-use crate::error::StorageError;
 use super::flush::run_blocking;
 use super::record::{EVENTS_RECORD, EncodedEvents};
+use super::{PendingMasks, ProjectStore, Replaced, State};
+use crate::error::StorageError;
 use crate::keys::{EventKey, event_key, generated_insert_id};
 use crate::live::{Block, seal};
 use crate::log::{Entry, LogError, Lsn, Reservation};
@@ -289,4 +289,3 @@ fn earlier_position(state: &State, keys: &[Option<EventKey>], earlier: usize) ->
     let key = keys.get(earlier).copied().flatten()?;
     state.keys.get(key)
 }
-

@@ -92,7 +92,10 @@ impl ProjectStore {
                 Ok(())
             }
             Err(error) => {
-                if matches!(error, TableError::CommitUnknown { .. } | TableError::Store { .. } | TableError::Contended { .. }) {
+                if matches!(
+                    error,
+                    TableError::CommitUnknown { .. } | TableError::Store { .. } | TableError::Contended { .. }
+                ) {
                     *unfinished = Some(write);
                 } else {
                     // It certainly did not land: the rows stay live and the next flush takes them again.
@@ -192,7 +195,8 @@ impl ProjectStore {
     async fn plan(&self, cut: &Cut) -> Result<Vec<Plan>, StorageError> {
         let mut groups: BTreeMap<(i32, Shard), Plan> = BTreeMap::new();
         let plan_of = |groups: &mut BTreeMap<(i32, Shard), Plan>, day, shard, part: Option<RecordBatch>| {
-            let plan = groups.entry((day, shard)).or_insert(Plan { day, shard, parts: Vec::new(), replaces: Vec::new() });
+            let plan =
+                groups.entry((day, shard)).or_insert(Plan { day, shard, parts: Vec::new(), replaces: Vec::new() });
             plan.parts.extend(part);
         };
         for chunk in &cut.chunks {
@@ -204,7 +208,8 @@ impl ProjectStore {
         for segment in cut.segments.iter() {
             let Some(masked) = cut.masks.segments.get(&segment.path) else { continue };
             let whole = self.files.read_all(segment).await?;
-            let kept: UInt32Array = (0..segment.rows as u32).filter(|row| !masked.contains(*row)).collect::<Vec<_>>().into();
+            let kept: UInt32Array =
+                (0..segment.rows as u32).filter(|row| !masked.contains(*row)).collect::<Vec<_>>().into();
             plan_of(&mut groups, segment.day, segment.shard, Some(take_record_batch(&whole, &kept)?));
             if let Some(plan) = groups.get_mut(&(segment.day, segment.shard)) {
                 plan.replaces.push(segment.clone());

@@ -115,7 +115,11 @@ mod tests {
         let kept = [0usize, 1];
         let rows: Vec<StoredEvent> = kept
             .iter()
-            .map(|i| StoredEvent { event: events[*i].clone(), uid: Uid::new(Shard(1), *i as u32), received_at: 70 + *i as i64 })
+            .map(|i| StoredEvent {
+                event: events[*i].clone(),
+                uid: Uid::new(Shard(1), *i as u32),
+                received_at: 70 + *i as i64,
+            })
             .collect();
         let record = encoded.record(&rows, &kept, 70);
         let mut expected = rows.clone();

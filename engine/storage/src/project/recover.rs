@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::record::decode;
 use super::flush::CHECKSUM_TAG;
+use super::record::decode;
 use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
@@ -114,7 +114,8 @@ impl ProjectStore {
         let mut replaced = Vec::new();
         for row in &rows {
             let Some(key) = event_key(&row.event) else { continue };
-            for segment in segments.runs(day_of(row.event.time), shard_of(&row.event.distinct_id, self.options.shards)) {
+            for segment in segments.runs(day_of(row.event.time), shard_of(&row.event.distinct_id, self.options.shards))
+            {
                 if let Some(found) = self.keys.find(&self.files, segment, key as u64, &row.event).await? {
                     replaced.push(Replaced::Segment(segment.path.clone(), found.row()));
                 }

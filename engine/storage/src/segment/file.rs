@@ -170,10 +170,8 @@ impl SegmentFiles {
         let stream = self.read(segment, open, columns, None, segment.rows.max(1) as usize)?;
         let batches: Vec<RecordBatch> = stream.try_collect().await?;
         let schema = batches.first().map(|b| b.schema());
-        let schema = schema.ok_or_else(|| StorageError::CorruptSegment {
-            path: segment.path.clone(),
-            what: "no rows".to_owned(),
-        })?;
+        let schema = schema
+            .ok_or_else(|| StorageError::CorruptSegment { path: segment.path.clone(), what: "no rows".to_owned() })?;
         Ok(arrow::compute::concat_batches(&schema, &batches)?)
     }
 

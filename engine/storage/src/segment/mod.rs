@@ -14,8 +14,8 @@ mod write;
 
 pub use file::{OpenSegment, SegmentCaches, SegmentFiles};
 pub use index::EventIndex;
-pub use write::{EncodedSegment, encode, sort};
 pub(crate) use write::union;
+pub use write::{EncodedSegment, encode, sort};
 
 use footfall_model::Shard;
 

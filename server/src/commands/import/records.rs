@@ -19,21 +19,30 @@ use crate::config::ImportFormat;
 
 /// Flat names of what Mixpanel writes with a dollar.
 const RENAMED: [(&str, &str); 3] = [("insert_id", "$insert_id"), ("user_id", "$user_id"), ("device_id", "$device_id")];
-/// A moment to come would be stored as the moment of import, another one in each run; so it is refused.
-const TIME_UNUSABLE: &str = "time, missing or in the future";
+/// How far ahead of us a file's clock may be. Its times are kept as they are: what `/import` does, setting the time of
+/// arrival, would give another time in each run, and so another event.
+const AHEAD_MAX_MS: i64 = 86_400_000;
+const TIME_UNUSABLE: &str = "time, missing or more than a day in the future";
 const LINE_TOO_LONG: &str = "data, record too big";
 
 pub struct Reader {
     format: ImportFormat,
     merge: MergeMode,
-    now_ms: i64,
+    /// The latest time that is taken; validation gives it to what has a later one, or none.
+    time_max: i64,
     ids: IdSource,
     tally: Tally,
 }
 
 impl Reader {
     pub fn new(format: ImportFormat, merge: MergeMode, now_ms: i64) -> Self {
-        Self { format, merge, now_ms, ids: IdSource::random(), tally: Tally::default() }
+        Self {
+            format,
+            merge,
+            time_max: now_ms.saturating_add(AHEAD_MAX_MS),
+            ids: IdSource::random(),
+            tally: Tally::default(),
+        }
     }
 
     /// Reads all files and gives each full batch to `send`, which answers whether to go on.
@@ -76,7 +85,7 @@ impl Reader {
         };
         self.tally.read += 1;
         match self.judge(text) {
-            Outcome::Accepted(accepted) if accepted.event.time == self.now_ms => {
+            Outcome::Accepted(accepted) if accepted.event.time == self.time_max => {
                 self.tally.reject(TIME_UNUSABLE);
                 None
             }
@@ -116,7 +125,7 @@ impl Reader {
             route: Route::Import,
             strict: false,
             merge: self.merge,
-            now_ms: self.now_ms,
+            now_ms: self.time_max,
             track_window: None,
             request_address: None,
         };
