@@ -28,7 +28,7 @@ pub enum ConfigError {
     Arguments(#[from] clap::Error),
     #[error("configuration file {0} does not exist")]
     NoFile(String),
-    #[error("{0}")]
+    #[error("{}", setting_message(.0))]
     Setting(Box<figment::Error>),
 }
 
@@ -72,6 +72,16 @@ fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
         !of_kubernetes && !known.iter().any(|k| k == name.as_str())
     })
     .collect()
+}
+
+/// What is wrong with which key; figment's own text also names places in our source.
+fn setting_message(error: &figment::Error) -> String {
+    let file = error.metadata.as_ref().and_then(|m| m.source.as_ref()).and_then(|source| source.file_path());
+    let file = file.map_or(String::new(), |path| format!(" in {}", path.display()));
+    match error.path.as_slice() {
+        [] => format!("{}{file}", error.kind),
+        path => format!("{}: {}{file}", path.join("."), error.kind),
+    }
 }
 
 fn collect_variables(command: &clap::Command, known: &mut Vec<OsString>) {

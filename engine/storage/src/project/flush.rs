@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use bytes::Bytes;
@@ -51,11 +51,11 @@ pub(super) struct Written {
     removed: Vec<String>,
 }
 
-/// Rows for one new segment, and the old segments that it replaces.
+/// What one new segment is made of: rows of live chunks, and what is left of segments that it replaces. Only row
+/// numbers are held until the segment is built, so that a flush needs memory for one segment at a time.
+#[derive(Default)]
 struct Plan {
-    day: i32,
-    shard: Shard,
-    parts: Vec<RecordBatch>,
+    live: Vec<(Arc<LiveChunk>, UInt32Array)>,
     replaces: Vec<Arc<Segment>>,
 }
 
@@ -165,10 +165,10 @@ impl ProjectStore {
         let mut added = Vec::new();
         let mut adds = Vec::new();
         let mut removed = Vec::new();
-        for plan in self.plan(&cut).await? {
+        for ((day, shard), plan) in plans(&cut) {
             removed.extend(plan.replaces.iter().map(|s| s.path.clone()));
-            let (day, shard) = (plan.day, plan.shard);
-            let Some((sorted, encoded)) = run_blocking(move || build(&plan.parts)).await? else { continue };
+            let kept = self.kept_rows(&plan.replaces, &cut).await?;
+            let Some((sorted, encoded)) = run_blocking(move || build(&plan.live, kept)).await? else { continue };
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
             self.files.put(&segment, encoded.bytes).await?;
@@ -191,31 +191,16 @@ impl ProjectStore {
         Ok(Written { position: cut.position, commit, added, removed })
     }
 
-    /// Which rows go into which new segment.
-    async fn plan(&self, cut: &Cut) -> Result<Vec<Plan>, StorageError> {
-        let mut groups: BTreeMap<(i32, Shard), Plan> = BTreeMap::new();
-        let plan_of = |groups: &mut BTreeMap<(i32, Shard), Plan>, day, shard, part: Option<RecordBatch>| {
-            let plan =
-                groups.entry((day, shard)).or_insert(Plan { day, shard, parts: Vec::new(), replaces: Vec::new() });
-            plan.parts.extend(part);
-        };
-        for chunk in &cut.chunks {
-            for (day, shard, rows) in rows_by_day(chunk, &cut.masks.live) {
-                let part = take_record_batch(&chunk.batch, &rows)?;
-                plan_of(&mut groups, day, shard, Some(part));
-            }
-        }
-        for segment in cut.segments.iter() {
-            let Some(masked) = cut.masks.segments.get(&segment.path) else { continue };
+    /// The rows of segments that nothing has replaced.
+    async fn kept_rows(&self, segments: &[Arc<Segment>], cut: &Cut) -> Result<Vec<RecordBatch>, StorageError> {
+        let mut kept = Vec::with_capacity(segments.len());
+        for segment in segments {
             let whole = self.files.read_all(segment).await?;
-            let kept: UInt32Array =
-                (0..segment.rows as u32).filter(|row| !masked.contains(*row)).collect::<Vec<_>>().into();
-            plan_of(&mut groups, segment.day, segment.shard, Some(take_record_batch(&whole, &kept)?));
-            if let Some(plan) = groups.get_mut(&(segment.day, segment.shard)) {
-                plan.replaces.push(segment.clone());
-            }
+            let masked = cut.masks.segments.get(&segment.path);
+            let rows = (0..segment.rows as u32).filter(|row| masked.is_none_or(|masked| !masked.contains(*row)));
+            kept.push(take_record_batch(&whole, &UInt32Array::from_iter_values(rows))?);
         }
-        Ok(groups.into_values().collect())
+        Ok(kept)
     }
 
     /// Adds users to the `users` table. Repeating it after a crash adds a user twice with the same number, which
@@ -279,32 +264,62 @@ impl ProjectStore {
     }
 }
 
-/// A chunk's rows that have not been replaced, by day and shard.
-fn rows_by_day(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> Vec<(i32, Shard, UInt32Array)> {
-    let mut groups: BTreeMap<(i32, Shard), Vec<u32>> = BTreeMap::new();
-    let times = chunk.batch.column_by_name(Builtin::Time.name());
-    let uids = chunk.batch.column_by_name(Builtin::Uid.name());
-    let (Some(times), Some(uids)) = (times, uids) else { return Vec::new() };
-    let times = times.as_primitive::<TimestampMillisecondType>();
-    let uids = uids.as_primitive::<Int64Type>();
-    for row in 0..times.len() {
-        if !masked.contains(chunk.first + row as u64) {
-            let shard = Uid(uids.value(row) as u64).shard();
-            groups.entry((day_of(times.value(row)), shard)).or_default().push(row as u32);
+/// Which rows go into which new segment, by day and shard.
+fn plans(cut: &Cut) -> BTreeMap<(i32, Shard), Plan> {
+    let mut plans: BTreeMap<(i32, Shard), Plan> = BTreeMap::new();
+    for chunk in &cut.chunks {
+        for (place, rows) in rows_by_place(chunk, &cut.masks.live) {
+            plans.entry(place).or_default().live.push((chunk.clone(), rows));
         }
     }
-    groups.into_iter().map(|((day, shard), rows)| (day, shard, rows.into())).collect()
+    for segment in cut.segments.iter().filter(|s| cut.masks.segments.contains_key(&s.path)) {
+        plans.entry((segment.day, segment.shard)).or_default().replaces.push(segment.clone());
+    }
+    plans
+}
+
+/// A chunk's rows that have not been replaced, by day and shard.
+fn rows_by_place(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> BTreeMap<(i32, Shard), UInt32Array> {
+    let mut places: BTreeMap<(i32, Shard), Vec<u32>> = BTreeMap::new();
+    let times = chunk.batch.column_by_name(Builtin::Time.name());
+    let uids = chunk.batch.column_by_name(Builtin::Uid.name());
+    let (Some(times), Some(uids)) = (times, uids) else { return BTreeMap::new() };
+    let times = times.as_primitive::<TimestampMillisecondType>();
+    let uids = uids.as_primitive::<Int64Type>();
+    for (row, (time, uid)) in times.values().iter().zip(uids.values()).enumerate() {
+        if !masked.contains(chunk.first + row as u64) {
+            places.entry((day_of(*time), Uid(*uid as u64).shard())).or_default().push(row as u32);
+        }
+    }
+    places.into_iter().map(|(place, rows)| (place, rows.into())).collect()
 }
 
 /// One sorted, encoded file from its parts; `None` if they hold no row.
-fn build(parts: &[RecordBatch]) -> Result<Option<(RecordBatch, EncodedSegment)>, StorageError> {
-    let Some(rows) = union(parts)? else { return Ok(None) };
+fn build(
+    live: &[(Arc<LiveChunk>, UInt32Array)],
+    kept: Vec<RecordBatch>,
+) -> Result<Option<(RecordBatch, EncodedSegment)>, StorageError> {
+    let mut parts = kept;
+    for (chunk, rows) in live {
+        parts.push(take_record_batch(&chunk.batch, rows)?);
+    }
+    let Some(rows) = union(&parts)? else { return Ok(None) };
     if rows.num_rows() == 0 {
         return Ok(None);
     }
-    let sorted = sort(&rows)?;
+    let sorted = sort(&without_empty_columns(&rows)?)?;
     let encoded = encode(&sorted)?;
     Ok(Some((sorted, encoded)))
+}
+
+/// A property has a column only in the segments where it occurs.
+fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, StorageError> {
+    let occurs = |index: &usize| {
+        let builtin = Builtin::ALL.len();
+        *index < builtin || rows.column(*index).null_count() < rows.num_rows()
+    };
+    let kept: Vec<usize> = (0..rows.num_columns()).filter(occurs).collect();
+    Ok(rows.project(&kept)?)
 }
 
 fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> Segment {
