@@ -14,7 +14,7 @@ use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{KeyCache, Recovered, Shared, open_store};
+use footfall_storage::{KeyCache, Recovered, Shared, open_store, remove_leftovers};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{Engine, EngineOptions, Error, ErrorKind};
@@ -36,6 +36,7 @@ impl Engine {
         std::fs::create_dir_all(&data_dir).map_err(|e| unavailable("data directory cannot be created", &e))?;
         let lock = lock(&data_dir)?;
         let store = open_store(&data_dir, options.store.as_ref())?;
+        remove_leftovers(&data_dir, options.store.as_ref())?;
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let collect = |record: Record<'_>| -> Result<(), Infallible> {
             let of_project = recovered.entry(ProjectId(record.project)).or_default();

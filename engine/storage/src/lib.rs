@@ -30,4 +30,4 @@ pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
 pub use project::{AppendSummary, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot};
 pub use recent::KeyCache;
-pub use store::open_store;
+pub use store::{open_store, remove_leftovers};

@@ -33,6 +33,24 @@ pub fn open_store(data_dir: &Path, store: Option<&Url>) -> Result<Arc<dyn Object
     }
 }
 
+/// Deletes what a crash left half-written in a local store. For the process that owns the data directory, before it
+/// writes anything; object stores leave nothing of the kind.
+pub fn remove_leftovers(data_dir: &Path, store: Option<&Url>) -> Result<(), StorageError> {
+    let folder = match store {
+        None => data_dir.join("store"),
+        Some(url) if url.scheme() == "file" => match url.to_file_path() {
+            Ok(folder) => folder,
+            Err(()) => return Ok(()),
+        },
+        Some(_) => return Ok(()),
+    };
+    let removed = DurableLocal::new(&folder)?.remove_staged()?;
+    if removed > 0 {
+        tracing::info!(removed, "half-written files of a crash deleted");
+    }
+    Ok(())
+}
+
 fn local(folder: &Path) -> Result<Arc<dyn ObjectStore>, StorageError> {
     let reason = |e: std::io::Error| StorageError::StoreAddress { reason: e.to_string() };
     std::fs::create_dir_all(folder).map_err(reason)?;
