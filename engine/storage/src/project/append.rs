@@ -231,7 +231,6 @@ impl State {
             assert_eq!(pending.lsn, lsn, "P4: masks become visible with their successor");
             self.masks.apply(&pending.replaced);
         }
-        self.visible_lsn = lsn;
         self.version += 1;
     }
 }

@@ -12,7 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -255,12 +254,6 @@ impl ProjectStore {
         }
         state.oldest_unflushed = state.live.oldest_lsn();
         state.oldest_live_at = state.oldest_unflushed.map(|_| Utc::now().timestamp_micros());
-    }
-
-    /// Waits until the project holds fewer live rows than `rows`, at most for `patience`.
-    pub async fn live_rows_below(&self, rows: usize, patience: Duration) -> bool {
-        let _ = tokio::time::timeout(patience, self.flushing.lock()).await;
-        self.live_rows() < rows
     }
 }
 

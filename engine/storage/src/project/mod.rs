@@ -84,8 +84,6 @@ struct State {
     /// Rows below this position are being written to segments.
     flush_cut: Option<u64>,
     last_received_at: i64,
-    /// Log position of the last visible block.
-    visible_lsn: Lsn,
     /// Log position of the oldest block not yet in a segment.
     oldest_unflushed: Option<Lsn>,
     /// Microseconds since the epoch at which the oldest live row arrived.
@@ -207,10 +205,5 @@ impl ProjectStore {
     /// The oldest log position this project still needs; `None` if it needs nothing.
     pub fn oldest_unflushed(&self) -> Option<Lsn> {
         self.state.lock().oldest_unflushed
-    }
-
-    /// The live commit log of the events table, for readers that want to know where it stands.
-    pub fn table_version(&self) -> u64 {
-        self.events.snapshot().version
     }
 }

@@ -87,7 +87,6 @@ impl ProjectStore {
                 segments_version: 0,
                 flush_cut: None,
                 last_received_at: 0,
-                visible_lsn: flushed,
                 oldest_unflushed: None,
                 oldest_live_at: None,
                 version: 0,
