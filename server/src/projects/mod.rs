@@ -78,8 +78,17 @@ pub struct Projects {
     /// Told of every project before it can be looked up; absent in commands that only manage projects.
     engine: Option<Arc<Engine>>,
     index: RwLock<Arc<Index>>,
-    /// When the newest listing began. Held while listing, so that many waiters share one.
-    listed: Mutex<Option<Instant>>,
+    /// Held while listing, so that many waiters share one.
+    listings: Mutex<Listings>,
+}
+
+/// Two times, for a listing may fail, or be given up with the request that made it: it then counts for R5, not for R4.
+#[derive(Default)]
+struct Listings {
+    /// When the newest listing began.
+    began: Option<Instant>,
+    /// When the newest listing began that was read to its end.
+    complete_since: Option<Instant>,
 }
 
 impl ServiceAccount {
@@ -106,7 +115,7 @@ impl Role {
 impl Projects {
     /// Reads all projects of `store`.
     pub async fn open(store: Arc<dyn ObjectStore>, engine: Option<Arc<Engine>>) -> Result<Self, Error> {
-        let projects = Self { store, engine, index: RwLock::default(), listed: Mutex::new(None) };
+        let projects = Self { store, engine, index: RwLock::default(), listings: Mutex::default() };
         projects.refresh().await?;
         Ok(projects)
     }
@@ -153,9 +162,8 @@ impl Projects {
 
     /// Lists the store now, whatever the rate: for administrators and the periodic check.
     pub async fn refresh(&self) -> Result<(), Error> {
-        let mut listed = self.listed.lock().await;
-        *listed = Some(Instant::now());
-        self.read_new_files().await
+        let mut listings = self.listings.lock().await;
+        self.list_now(&mut listings).await
     }
 
     fn index(&self) -> Arc<Index> {
@@ -167,20 +175,27 @@ impl Projects {
             return Ok(Some(found));
         }
         let asked = Instant::now();
-        let mut listed = self.listed.lock().await;
+        let mut listings = self.listings.lock().await;
         // A listing that began after the question was asked answers it (R4), ours or another waiter's.
-        if listed.is_none_or(|began| began < asked) {
-            if let Some(began) = *listed {
+        if listings.complete_since.is_none_or(|began| began < asked) {
+            if let Some(began) = listings.began {
                 tokio::time::sleep_until(began + LISTING_INTERVAL).await;
             }
-            *listed = Some(Instant::now());
-            self.read_new_files().await?;
+            self.list_now(&mut listings).await?;
         }
-        drop(listed);
+        drop(listings);
         Ok(find(&self.index()))
     }
 
-    /// Reads the files that the index does not hold yet and publishes a new index. Callers hold `listed`.
+    async fn list_now(&self, listings: &mut Listings) -> Result<(), Error> {
+        let began = Instant::now();
+        listings.began = Some(began);
+        self.read_new_files().await?;
+        listings.complete_since = Some(began);
+        Ok(())
+    }
+
+    /// Reads the files that the index does not hold yet and publishes a new index. Callers hold `listings`.
     async fn read_new_files(&self) -> Result<(), Error> {
         let old = self.index();
         let folder = Path::from(FOLDER);
