@@ -36,7 +36,7 @@ use parking_lot::{Mutex, RwLock};
 pub use error::{Error, ErrorKind};
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
-pub use footfall_storage::open_store;
+pub use footfall_storage::{failpoint, open_store};
 pub use options::{EngineOptions, EvaluateSpec, IngestSummary, ProjectConfig};
 
 /// The engine of one data directory. Share it in an `Arc`; every method takes `&self`.

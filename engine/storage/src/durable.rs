@@ -38,6 +38,8 @@ use object_store::{
 };
 use parking_lot::Mutex;
 
+use crate::failpoint;
+
 const STORE: &str = "DurableLocal";
 
 /// Deletes that share one sync of their directory.
@@ -255,8 +257,7 @@ fn unsynced_dirs(dirs: BTreeSet<PathBuf>) -> HashSet<PathBuf> {
 fn put(dirs: &Dirs, path: &Path, payload: &PutPayload, mode: &PutMode) -> Result<PutResult> {
     let unnamed = dirs.create_parents(path)?;
     let mut staged = Staged::create(path)?;
-    let written = payload.iter().try_for_each(|bytes| staged.file.write_all(bytes));
-    written.map_err(|e| store_error(path, e))?;
+    staged.write(path, payload).map_err(|e| store_error(path, e))?;
     let e_tag = staged.sync()?;
     let placed = match mode {
         PutMode::Create => staged.link_to(path),
@@ -290,6 +291,16 @@ impl Staged {
             }
         }
         unreachable!("2^64 staging files of one object")
+    }
+
+    /// Writes an object whole; `target` is what it will be called.
+    fn write(&mut self, target: &Path, payload: &PutPayload) -> io::Result<()> {
+        if failpoint::ENABLED && target.extension().is_some_and(|extension| extension == "parquet") {
+            let first = payload.iter().next().map_or(&[][..], |bytes| bytes);
+            self.file.write_all_at(&first[..first.len() / 2], 0)?;
+            failpoint::hit("flush::mid_parquet")?;
+        }
+        payload.iter().try_for_each(|bytes| self.file.write_all(bytes))
     }
 
     /// Makes the bytes durable (D1) and answers their tag.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::failpoint::Injected;
 use crate::log::LogError;
 use crate::table::TableError;
 
@@ -19,6 +20,10 @@ pub enum StorageError {
 
     #[error("object store request failed")]
     Store(#[from] object_store::Error),
+
+    /// Only in builds with failpoints.
+    #[error("a failure was asked for")]
+    Injected(#[from] Injected),
 
     #[error("parquet file could not be read or written")]
     Parquet(#[from] parquet::errors::ParquetError),

@@ -11,6 +11,7 @@
 //! [`log`], `live` (recent rows), [`table`] (which files exist), [`project`] (all of it together for one tenant).
 
 pub mod columns;
+pub mod failpoint;
 pub mod log;
 pub mod project;
 pub mod segment;

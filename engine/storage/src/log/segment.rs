@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::record::take;
 use super::{LogError, Lsn};
 use crate::durable::sync_dir;
+use crate::failpoint;
 
 pub(super) const HEADER_BYTES: usize = 64;
 pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
@@ -159,7 +160,7 @@ impl ActiveSegment {
 
     /// Writes a group after the last good byte. After an error the file is cut back to that byte, if it lets us.
     pub fn write(&self, group: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all_at(group, self.len);
+        let written = self.write_after_good(group);
         if written.is_err()
             && let Err(error) = self.file.set_len(self.len)
         {
@@ -168,9 +169,20 @@ impl ActiveSegment {
         written
     }
 
+    fn write_after_good(&self, group: &[u8]) -> io::Result<()> {
+        failpoint::hit("log::before_write")?;
+        if failpoint::ENABLED {
+            self.file.write_all_at(&group[..group.len() / 2], self.len)?;
+            failpoint::hit("log::mid_write")?;
+        }
+        self.file.write_all_at(group, self.len)
+    }
+
     /// Makes the group just written durable. An error must not be answered with a second try (L9).
     pub fn sync(&mut self, group_bytes: usize) -> io::Result<()> {
+        failpoint::hit("log::before_sync")?;
         self.file.sync_data()?;
+        failpoint::hit("log::after_sync")?;
         self.len += group_bytes as u64;
         Ok(())
     }
@@ -224,7 +236,7 @@ impl Segments {
     pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
         let _releasing = self.releasing.lock();
         while let Some(path) = self.oldest_if_released(up_to) {
-            match std::fs::remove_file(&path) {
+            match unlink(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     return Err(LogError::Io { action: "delete", file: path, source });
                 }
@@ -244,4 +256,9 @@ impl Segments {
         let (oldest, next) = (known.front()?, known.get(1)?);
         (next.first_lsn <= up_to.0.saturating_add(1)).then(|| oldest.path.clone())
     }
+}
+
+fn unlink(path: &Path) -> io::Result<()> {
+    failpoint::hit("log::unlink")?;
+    std::fs::remove_file(path)
 }

@@ -9,6 +9,7 @@ use super::flush::run_blocking;
 use super::record::{EVENTS_RECORD, EncodedEvents};
 use super::{PendingMasks, ProjectStore, Replaced, State};
 use crate::error::StorageError;
+use crate::failpoint;
 use crate::keys::{EventKey, event_key, generated_insert_id};
 use crate::live::{Block, seal};
 use crate::log::{Entry, LogError, Lsn, Reservation};
@@ -181,6 +182,7 @@ impl ProjectStore {
 
     /// The oldest pending block is durable: queries may see it.
     fn publish(&self, lsn: Lsn) {
+        let _ = failpoint::hit("shard::apply");
         let mut state = self.state.lock();
         state.publish(lsn);
     }

@@ -24,6 +24,7 @@ use super::recover::{table_schema, user_batch};
 use super::{ProjectStore, SegmentSet};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
+use crate::failpoint;
 use crate::live::{LiveChunk, seal};
 use crate::log::Lsn;
 use crate::segment::{EncodedSegment, Segment, day_of, encode, sort, union};
@@ -171,6 +172,7 @@ impl ProjectStore {
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
             self.files.put(&segment, encoded.bytes).await?;
+            failpoint::hit("flush::after_put")?;
             self.keys.remember(self.files.location(&segment).to_string(), &sorted)?;
             added.push(Arc::new(segment));
         }
@@ -238,6 +240,7 @@ impl ProjectStore {
 
     /// From here on queries read the segments instead of the live rows, in one step (P1).
     fn swap(&self, write: &Written) {
+        let _ = failpoint::hit("flush::swap");
         let mut state = self.state.lock();
         state.segments = Arc::new(state.segments.with_changes(&write.added, &write.removed));
         state.segments_version += 1;

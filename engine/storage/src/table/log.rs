@@ -10,6 +10,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMod
 
 use super::entry::LogEntry;
 use super::error::TableError;
+use crate::failpoint;
 
 /// Commits fetched at once while opening; a store answers each in 20–50 ms.
 const READS_CONCURRENT_MAX: usize = 32;
@@ -47,7 +48,9 @@ impl Log {
 
     /// Creates the commit `version`. An error says nothing about whether it exists now: T4.
     pub async fn create(&self, version: u64, bytes: Bytes) -> Result<(), StoreError> {
-        self.put(&commit_path(version), bytes, PutMode::Create).await
+        failpoint::hit("commit::before")?;
+        self.put(&commit_path(version), bytes, PutMode::Create).await?;
+        Ok(failpoint::hit("commit::after_put_lost_reply")?)
     }
 
     pub async fn get(&self, path: &Path) -> Result<Option<Bytes>, TableError> {

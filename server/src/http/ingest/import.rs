@@ -17,7 +17,7 @@ use super::replies::{
 };
 use super::settings::IngestSettings;
 use super::wire::{Params, Wrapping};
-use super::{IDS, arrival_ms, offload, wire};
+use super::{IDS, arrival_ms, offload, stored, wire};
 use crate::auth;
 use crate::projects::Project;
 use crate::state::AppState;
@@ -67,6 +67,9 @@ pub(super) async fn import(
     if !events.is_empty()
         && let Err(e) = state.engine.ingest(project.id, events).await
     {
+        return not_stored(&e);
+    }
+    if let Err(e) = stored() {
         return not_stored(&e);
     }
     metrics::counter!("footfall_ingest_rejected_total", "route" => "import").increment(failed.len() as u64);

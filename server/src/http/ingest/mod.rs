@@ -21,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::routing::{MethodRouter, get};
 use axum::{Extension, Router};
+use footfall_engine::{Error, ErrorKind, failpoint};
 use footfall_ingest::IdSource;
 
 pub use settings::IngestSettings;
@@ -43,6 +44,12 @@ pub fn routes_with(settings: IngestSettings) -> Router<AppState> {
 /// axum answers HEAD by running the GET handler. Link checkers send HEAD, and that is no visit.
 fn both(methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
     methods.head(async || axum::http::StatusCode::OK)
+}
+
+/// Everything of a request is stored; the next thing to happen is the reply.
+fn stored() -> Result<(), Error> {
+    failpoint::hit("http::before_ack")
+        .map_err(|injected| Error::new(ErrorKind::Unavailable, "storage", injected.to_string()))
 }
 
 /// One source for the process, so that no two requests are given the same id.

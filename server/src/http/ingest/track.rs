@@ -14,7 +14,7 @@ use futures::future::try_join_all;
 
 use super::replies::{Counter, Verdict, not_received, not_stored, reply, too_many_records};
 use super::settings::IngestSettings;
-use super::{IDS, arrival_ms, offload, wire};
+use super::{IDS, arrival_ms, offload, stored, wire};
 use crate::projects::Project;
 use crate::state::AppState;
 
@@ -53,6 +53,9 @@ pub(super) async fn track(
         if let Err(e) = state.engine.ingest(project.id, events).await {
             return not_stored(&e);
         }
+    }
+    if let Err(e) = stored() {
+        return not_stored(&e);
     }
     metrics::counter!("footfall_ingest_unknown_token_total").increment(judged.dropped as u64);
     metrics::counter!("footfall_ingest_rejected_total", "route" => "track").increment(judged.rejected as u64);
