@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use chrono::Utc;
 use datafusion::execution::SendableRecordBatchStream;
-use footfall_model::{Event, ProjectId};
+use footfall_model::{Event, ProfileUpdate, ProjectId};
 use footfall_query::catalog::Shape;
 use footfall_query::compile::Clock;
 use footfall_query::evaluate::{Sources, evaluate_json};
@@ -36,8 +36,8 @@ use parking_lot::{Mutex, RwLock};
 pub use error::{Error, ErrorKind};
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
-pub use footfall_storage::{failpoint, open_store};
-pub use options::{EngineOptions, EvaluateSpec, IngestSummary, ProjectConfig};
+pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, failpoint, open_store};
+pub use options::{EngineOptions, EvaluateSpec, ProjectConfig};
 
 /// The engine of one data directory. Share it in an `Arc`; every method takes `&self`.
 pub struct Engine {
@@ -91,19 +91,57 @@ impl Engine {
 
     /// Stores the events of one request, all or nothing. When this returns they are durable and every query that
     /// starts later sees them.
-    pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, Error> {
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Unavailable, "closing", "the server is shutting down"));
-        }
-        if events.is_empty() {
+    pub async fn ingest(
+        &self,
+        project: ProjectId,
+        events: Vec<Event>,
+        arrival: Arrival,
+    ) -> Result<IngestSummary, Error> {
+        self.check_open()?;
+        // An import's part counts as applied even if nothing in it was worth storing.
+        if events.is_empty() && arrival.batch.is_none() {
             return Ok(IngestSummary::default());
         }
         let project = self.project(project)?;
-        let summary = project.store.append(events, Utc::now().timestamp_micros()).await?;
+        let summary = project.store.append(events, arrival, Utc::now().timestamp_micros()).await?;
+        self.wake_if_grown(&project);
+        Ok(summary)
+    }
+
+    /// Logs changes of profiles, all or none and in this order. When this returns they are durable.
+    pub async fn record_profiles(
+        &self,
+        project: ProjectId,
+        updates: Vec<ProfileUpdate>,
+        arrival: Arrival,
+    ) -> Result<(), Error> {
+        self.check_open()?;
+        if updates.is_empty() && arrival.batch.is_none() {
+            return Ok(());
+        }
+        let project = self.project(project)?;
+        project.store.record_profiles(updates, arrival, Utc::now().timestamp_micros()).await?;
+        self.wake_if_grown(&project);
+        Ok(())
+    }
+
+    /// The last part of an import that was applied and is durable; `None` if none was.
+    pub async fn import_position(&self, project: ProjectId, import: &str) -> Result<Option<u64>, Error> {
+        let project = self.project(project)?;
+        Ok(project.store.import_position(import).await?)
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        match self.closing.load(Ordering::Acquire) {
+            true => Err(Error::new(ErrorKind::Unavailable, "closing", "the server is shutting down")),
+            false => Ok(()),
+        }
+    }
+
+    fn wake_if_grown(&self, project: &Project) {
         if project.store.live_rows() >= self.options.flush_rows {
             self.wake.notify_one();
         }
-        Ok(IngestSummary { stored: summary.stored, duplicates: summary.duplicates })
     }
 
     /// Runs one read-only statement. `params` fill `$1`, `$2`, … in order.

@@ -40,7 +40,7 @@ impl Engine {
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let collect = |record: Record<'_>| -> Result<(), Infallible> {
             let of_project = recovered.entry(ProjectId(record.project)).or_default();
-            of_project.push(Recovered { lsn: record.lsn, payload: record.payload.to_vec() });
+            of_project.push(Recovered { lsn: record.lsn, kind: record.kind, payload: record.payload.to_vec() });
             Ok(())
         };
         let (log, recovery) = Log::open(LogOptions::new(data_dir.join("log")), collect)

@@ -48,15 +48,6 @@ impl EngineOptions {
     }
 }
 
-/// What became of a batch that was accepted for a project.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IngestSummary {
-    /// New rows, replacements of an earlier version included.
-    pub stored: usize,
-    /// Resent copies that changed nothing.
-    pub duplicates: usize,
-}
-
 /// A project's settings that queries depend on. Credentials live in the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProjectConfig {

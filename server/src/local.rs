@@ -11,7 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use footfall_engine::IngestSummary;
+use footfall_engine::{Arrival, IngestSummary};
 use footfall_ingest::MergeMode;
 use footfall_model::Event;
 use reqwest::{RequestBuilder, Response};
@@ -135,19 +135,36 @@ impl LocalClient {
     }
 
     /// Stores a batch. It is sent again when the server is busy: events that are there already count as duplicates.
-    pub async fn ingest(&self, project: &str, events: &[Event]) -> Result<IngestSummary, CommandError> {
+    pub async fn ingest(
+        &self,
+        project: &str,
+        events: &[Event],
+        arrival: &Arrival,
+    ) -> Result<IngestSummary, CommandError> {
+        let mut query = vec![("project_id", project.to_owned()), ("source", arrival.source.to_string())];
+        if let Some(batch) = &arrival.batch {
+            query.push(("import", batch.import.clone()));
+            query.push(("sequence", batch.sequence.to_string()));
+        }
         let body = bytes::Bytes::from(serde_json::to_vec(events).map_err(|e| CommandError::failed(e.to_string()))?);
         let mut patience = Patience::fresh();
         loop {
-            let request = self.post("/v1/local/ingest").query(&[("project_id", project)]);
+            let request = self.post("/v1/local/ingest").query(&query);
             let request = request.header("content-type", "application/json").body(body.clone());
             let reply = request.send().await.map_err(unreachable)?;
             if matches!(reply.status().as_u16(), 429 | 503) && patience.wait().await {
                 continue;
             }
             let counts: IngestReply = accepted(Ok(reply)).await?.json().await.map_err(unreachable)?;
-            return Ok(IngestSummary { stored: counts.stored, duplicates: counts.duplicates });
+            return Ok(counts.into());
         }
+    }
+
+    /// The last part of an import that was applied and is durable.
+    pub async fn import_position(&self, project: &str, import: &str) -> Result<Option<u64>, CommandError> {
+        let request = self.get("/v1/local/imports").query(&[("project_id", project), ("import", import)]);
+        let position: ImportPosition = accepted(request.send().await).await?.json().await.map_err(unreachable)?;
+        Ok(position.sequence)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -164,6 +181,29 @@ impl LocalClient {
 pub struct IngestReply {
     pub stored: usize,
     pub duplicates: usize,
+    pub superseded: usize,
+    pub repeated: bool,
+}
+
+impl From<IngestSummary> for IngestReply {
+    fn from(summary: IngestSummary) -> Self {
+        let IngestSummary { stored, duplicates, superseded, repeated } = summary;
+        Self { stored, duplicates, superseded, repeated }
+    }
+}
+
+impl From<IngestReply> for IngestSummary {
+    fn from(reply: IngestReply) -> Self {
+        let IngestReply { stored, duplicates, superseded, repeated } = reply;
+        Self { stored, duplicates, superseded, repeated }
+    }
+}
+
+/// The reply of `/v1/local/imports`.
+#[derive(Serialize, Deserialize)]
+pub struct ImportPosition {
+    /// `None`: no part of this import has been applied.
+    pub sequence: Option<u64>,
 }
 
 async fn accepted(reply: reqwest::Result<Response>) -> Result<Response, CommandError> {

@@ -29,6 +29,6 @@ pub use durable::DurableLocal;
 pub use error::StorageError;
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
-pub use project::{AppendSummary, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot};
+pub use project::{Arrival, ImportBatch, IngestSummary, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot};
 pub use recent::KeyCache;
 pub use store::{open_store, remove_leftovers};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use footfall_engine::{Engine, IngestSummary};
+use footfall_engine::{Arrival, Engine, IngestSummary};
 use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
 
@@ -49,10 +49,23 @@ impl Backend {
         found.ok_or_else(|| CommandError::failed(format!("there is no project {name}")))
     }
 
-    pub async fn ingest(&self, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, CommandError> {
+    pub async fn ingest(
+        &self,
+        project: ProjectId,
+        events: Vec<Event>,
+        arrival: Arrival,
+    ) -> Result<IngestSummary, CommandError> {
         match self {
-            Self::Server(server) => server.ingest(&project.to_string(), &events).await,
-            Self::Engine { engine, .. } => Ok(patience::ingest(engine, project, events).await?),
+            Self::Server(server) => server.ingest(&project.to_string(), &events, &arrival).await,
+            Self::Engine { engine, .. } => Ok(patience::ingest(engine, project, events, arrival).await?),
+        }
+    }
+
+    /// The last part of an import that was applied and is durable.
+    pub async fn import_position(&self, project: ProjectId, import: &str) -> Result<Option<u64>, CommandError> {
+        match self {
+            Self::Server(server) => server.import_position(&project.to_string(), import).await,
+            Self::Engine { engine, .. } => Ok(engine.import_position(project, import).await?),
         }
     }
 

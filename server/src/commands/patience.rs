@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use footfall_engine::{Engine, Error, ErrorKind, IngestSummary};
+use footfall_engine::{Arrival, Engine, Error, ErrorKind, IngestSummary};
 use footfall_model::{Event, ProjectId};
 
 const FIRST: Duration = Duration::from_millis(100);
@@ -34,10 +34,15 @@ impl Patience {
 }
 
 /// Stores `events`, which may be sent again: what is there already counts as duplicate.
-pub async fn ingest(engine: &Engine, project: ProjectId, events: Vec<Event>) -> Result<IngestSummary, Error> {
+pub async fn ingest(
+    engine: &Engine,
+    project: ProjectId,
+    events: Vec<Event>,
+    arrival: Arrival,
+) -> Result<IngestSummary, Error> {
     let mut patience = Patience::fresh();
     loop {
-        match engine.ingest(project, events.clone()).await {
+        match engine.ingest(project, events.clone(), arrival.clone()).await {
             Err(busy) if busy.kind == ErrorKind::Unavailable => {
                 if !patience.wait().await {
                     return Err(busy);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use footfall_engine::Engine;
+use footfall_engine::{Arrival, Engine};
 use footfall_model::{Event, ProjectId};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
@@ -58,7 +58,7 @@ async fn ingest(engine: &Arc<Engine>, project: ProjectId, shop: &ShopRecord) -> 
     let mut batches = stream::iter(Batches(ShopGenerator::new(options)))
         .map(|Batch { events, days_made }| async move {
             let count = events.len();
-            patience::ingest(engine, project, events).await?;
+            patience::ingest(engine, project, events, Arrival::from_source("footfall demo")).await?;
             Ok::<_, CommandError>((count, days_made))
         })
         .buffered(BATCHES_IN_FLIGHT);

@@ -18,7 +18,7 @@ use datafusion::prelude::SessionContext;
 use footfall_model::{Event, ProjectId, Value};
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
+use footfall_storage::{Arrival, KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
 
 use super::Shape;
 use crate::session::Sessions;
@@ -51,7 +51,7 @@ impl Fixture {
     }
 
     async fn append(&self, events: Vec<Event>) {
-        self.store.append(events, 1_700_000_000_000_000).await.unwrap();
+        self.store.append(events, Arrival::default(), 1_700_000_000_000_000).await.unwrap();
     }
 
     fn context(&self, shape: Shape) -> SessionContext {

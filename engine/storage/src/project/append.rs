@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::flush::run_blocking;
 use super::record::{EVENTS_RECORD, EncodedEvents};
-use super::{PendingMasks, ProjectStore, Replaced, State};
+use super::{Arrival, IngestSummary, PendingMasks, ProjectStore, Replaced, State};
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::keys::{EventKey, event_key, generated_insert_id};
@@ -18,14 +18,6 @@ use crate::segment::{Segment, day_of};
 
 /// How often an append waits for a flush before it answers that the store is busy.
 const APPEND_ROUNDS_MAX: usize = 8;
-
-/// What became of one request's events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AppendSummary {
-    pub stored: usize,
-    /// Resent copies that changed nothing.
-    pub duplicates: usize,
-}
 
 /// What the segments said about a request's events, and about which segments.
 struct Lookups {
@@ -38,7 +30,7 @@ struct Lookups {
 /// How an attempt under the lock ended.
 enum Prepared {
     /// In the log's queue; the receiver hears when it is durable.
-    Queued { summary: AppendSummary, durable: tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>> },
+    Queued { summary: IngestSummary, durable: tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>> },
     /// Segments changed since they were asked.
     Stale(Vec<Event>),
     /// A row that is just being written to a segment would be replaced.
@@ -49,7 +41,12 @@ impl ProjectStore {
     /// Stores the events of one request, all or none. When this returns they are durable, visible and counted once.
     ///
     /// `now` is the time of arrival in microseconds since the epoch.
-    pub async fn append(self: &Arc<Self>, events: Vec<Event>, now: i64) -> Result<AppendSummary, StorageError> {
+    pub async fn append(
+        self: &Arc<Self>,
+        events: Vec<Event>,
+        arrival: Arrival,
+        now: i64,
+    ) -> Result<IngestSummary, StorageError> {
         let rows = self.live_rows();
         if rows >= self.options.live_rows_max {
             return Err(StorageError::Backpressure { rows });
@@ -62,7 +59,7 @@ impl ProjectStore {
             let lookups = self.look_up(&waiting, &keys).await?;
             // Taken before the lock: under it the queue must not make us wait, for the log's thread wants the lock too.
             let place = self.reserve(encoded.bytes.len()).await?;
-            match self.prepare(waiting, &keys, &encoded, &lookups, place, now)? {
+            match self.prepare(waiting, &keys, &encoded, &lookups, place, &arrival, now)? {
                 Prepared::Queued { summary, durable } => {
                     let durable = durable.await.map_err(|_| StorageError::Closed)?;
                     durable.map_err(StorageError::LogGroup)?;
@@ -99,7 +96,7 @@ impl ProjectStore {
     }
 
     /// A place in the log's queue, waiting for one off the async threads if need be.
-    async fn reserve(&self, bytes: usize) -> Result<Reservation, StorageError> {
+    pub(super) async fn reserve(&self, bytes: usize) -> Result<Reservation, StorageError> {
         match self.log.try_reserve(bytes) {
             Err(LogError::Full) => {
                 let log = self.log.clone();
@@ -117,15 +114,24 @@ impl ProjectStore {
         encoded: &EncodedEvents,
         lookups: &Lookups,
         place: Reservation,
+        arrival: &Arrival,
         now: i64,
     ) -> Result<Prepared, StorageError> {
         let (answer, durable) = tokio::sync::oneshot::channel();
         let mut state = self.state.lock();
+        if arrival.batch.as_ref().is_some_and(|batch| state.imports.is_repeated(batch)) {
+            // What it repeats may still be on its way to the disk.
+            place.barrier(Box::new(move |result| {
+                let _ = answer.send(result.map_err(Arc::new));
+            }))?;
+            let summary = IngestSummary { repeated: true, ..IngestSummary::default() };
+            return Ok(Prepared::Queued { summary, durable });
+        }
         if state.segments_version != lookups.version {
             return Ok(Prepared::Stale(events));
         }
         let Some(fates) = decide(&state, &events, keys, lookups) else { return Ok(Prepared::Flushing(events)) };
-        let mut summary = AppendSummary::default();
+        let mut summary = IngestSummary::default();
         let mut replaced = Vec::new();
         let mut rows = Vec::with_capacity(events.len());
         let mut kept = Vec::with_capacity(events.len());
@@ -138,8 +144,12 @@ impl ProjectStore {
                     continue;
                 }
                 Fate::New => {}
-                Fate::Replaces(old) => replaced.push(old),
+                Fate::Replaces(old) => {
+                    summary.superseded += 1;
+                    replaced.push(old);
+                }
                 Fate::ReplacesInRequest(earlier) => {
+                    summary.superseded += 1;
                     // The request's own earlier copy has been given its position already.
                     if let Some(position) = earlier_position(&state, keys, earlier) {
                         replaced.push(Replaced::Live(position));
@@ -154,6 +164,9 @@ impl ProjectStore {
             rows.push(stored);
             kept.push(i);
             summary.stored += 1;
+        }
+        if let Some(batch) = &arrival.batch {
+            state.imports.applied(batch.clone());
         }
         let store = self.clone();
         if rows.is_empty() {

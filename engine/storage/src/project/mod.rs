@@ -11,12 +11,14 @@
 //! - P4: a mask names a row that a later arrival of the same key has replaced; it becomes visible with its successor.
 
 mod append;
+mod arrival;
 mod flush;
+mod profiles;
 mod record;
 mod recover;
 mod snapshot;
 
-pub use append::AppendSummary;
+pub use arrival::{Arrival, ImportBatch, IngestSummary};
 pub use recover::{Recovered, Shared};
 pub use snapshot::Snapshot;
 
@@ -84,6 +86,7 @@ struct State {
     /// Rows below this position are being written to segments.
     flush_cut: Option<u64>,
     last_received_at: i64,
+    imports: arrival::Imports,
     /// Log position of the oldest block not yet in a segment.
     oldest_unflushed: Option<Lsn>,
     /// Microseconds since the epoch at which the oldest live row arrived.

@@ -16,6 +16,8 @@ use crate::keys::generated_insert_id;
 
 /// Record kind of a group of events in the log.
 pub(crate) const EVENTS_RECORD: u8 = 1;
+/// Record kind of a group of profile updates.
+pub(crate) const PROFILES_RECORD: u8 = 2;
 
 const FORMAT: u32 = 1;
 

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::flush::CHECKSUM_TAG;
-use super::record::decode;
+use super::record::{PROFILES_RECORD, decode};
 use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
@@ -29,6 +29,7 @@ use crate::users::{Saved, UserDirectory, shard_of};
 /// A log record that may not be in a segment yet.
 pub struct Recovered {
     pub lsn: Lsn,
+    pub kind: u8,
     pub payload: Vec<u8>,
 }
 
@@ -87,6 +88,7 @@ impl ProjectStore {
                 segments_version: 0,
                 flush_cut: None,
                 last_received_at: 0,
+                imports: Default::default(),
                 oldest_unflushed: None,
                 oldest_live_at: None,
                 version: 0,
@@ -107,6 +109,10 @@ impl ProjectStore {
     /// Puts a logged group back in place. Every row of it was new or replaced an older one when it was logged; which
     /// one is found again by its key.
     async fn replay(&self, record: Recovered) -> Result<(), StorageError> {
+        if record.kind == PROFILES_RECORD {
+            self.state.lock().oldest_unflushed.get_or_insert(record.lsn);
+            return Ok(());
+        }
         let corrupt = |what: String| StorageError::CorruptRecord { lsn: record.lsn.0, what };
         let rows = decode(&record.payload).map_err(corrupt)?;
         let segments = self.state.lock().segments.clone();

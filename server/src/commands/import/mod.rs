@@ -13,7 +13,7 @@ mod tally;
 
 use std::path::Path;
 
-use footfall_engine::IngestSummary;
+use footfall_engine::{Arrival, IngestSummary};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -71,7 +71,11 @@ async fn import(
             break;
         }
         keys_in_flight.insert_all(&keys);
-        in_flight.push(backend.ingest(project.id, events).map(move |result| (result, keys)));
+        in_flight.push(
+            backend
+                .ingest(project.id, events, Arrival::from_source("footfall import"))
+                .map(move |result| (result, keys)),
+        );
         progress.set(position, &format!("{} stored", stored.stored));
     }
     // A closed channel stops the reading thread.
@@ -94,5 +98,6 @@ fn settle(
     let summary = result?;
     stored.stored += summary.stored;
     stored.duplicates += summary.duplicates;
+    stored.superseded += summary.superseded;
     Ok(())
 }

@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use footfall_engine::Error;
+use footfall_engine::{Arrival, Error};
 use footfall_ingest::{Damage, DecodeError, Item, Outcome, Rejected, Route, Rules, decode, validate};
 use footfall_model::{Event, ProjectId};
 
@@ -65,7 +65,7 @@ pub(super) async fn import(
         Err(e) => return undecodable(e),
     };
     if !events.is_empty()
-        && let Err(e) = state.engine.ingest(project.id, events).await
+        && let Err(e) = state.engine.ingest(project.id, events, Arrival::from_source("/import")).await
     {
         return not_stored(&e);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use footfall_engine::Error;
+use footfall_engine::{Arrival, Error};
 use footfall_ingest::{Damage, DecodeError, Item, MergeMode, Outcome, Route, Rules, decode, validate};
 use footfall_model::Event;
 use futures::future::try_join_all;
@@ -50,7 +50,7 @@ pub(super) async fn track(
     };
     let judged = offload(bytes, move || judge.all(items, senders)).await;
     for (project, events) in judged.batches {
-        if let Err(e) = state.engine.ingest(project.id, events).await {
+        if let Err(e) = state.engine.ingest(project.id, events, Arrival::from_source("/track")).await {
             return not_stored(&e);
         }
     }

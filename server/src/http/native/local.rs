@@ -1,16 +1,22 @@
 //! `POST /v1/local/ingest`: events that a command on this machine has already validated.
 //!
-//! Not part of the public surface: it takes the bearer token of `server.json` and nothing else.
+//! Not part of the public surface: it takes the bearer token of `server.json` and nothing else. `source` says by which way
+//! the events came; `import` and `sequence`, together, number a part of an import that is applied at most once.
+//!
+//! `GET /v1/local/imports?import=…`: how far an import has got.
+
+use std::borrow::Cow;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
+use footfall_engine::{Arrival, ImportBatch};
 use footfall_model::Event;
 
 use crate::auth::{Principal, authenticate, authorize};
 use crate::http::{ApiError, Params};
-use crate::local::IngestReply;
+use crate::local::{ImportPosition, IngestReply};
 use crate::state::AppState;
 
 pub async fn ingest(
@@ -22,9 +28,39 @@ pub async fn ingest(
     if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
         return Err(ApiError::forbidden());
     }
-    let project = authorize(&state, &headers, &Params::parse(uri.query(), None, b"")?).await?;
+    let params = Params::parse(uri.query(), None, b"")?;
+    let project = authorize(&state, &headers, &params).await?;
+    let arrival = arrival(&params)?;
     let events: Vec<Event> = serde_json::from_slice(&body)
         .map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, invalid events: {e}")))?;
-    let summary = state.engine.ingest(project.id, events).await?;
-    Ok(Json(IngestReply { stored: summary.stored, duplicates: summary.duplicates }))
+    Ok(Json(state.engine.ingest(project.id, events, arrival).await?.into()))
+}
+
+pub async fn import_position(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<ImportPosition>, ApiError> {
+    if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
+        return Err(ApiError::forbidden());
+    }
+    let params = Params::parse(uri.query(), None, b"")?;
+    let project = authorize(&state, &headers, &params).await?;
+    let import = params.required("import")?;
+    let sequence = state.engine.import_position(project.id, &import).await?;
+    Ok(Json(ImportPosition { sequence }))
+}
+
+fn arrival(params: &Params) -> Result<Arrival, ApiError> {
+    let source = params.text("source").map_or(Cow::Borrowed("footfall"), |source| Cow::Owned(source.into_owned()));
+    let batch = match (params.text("import"), params.text("sequence")) {
+        (None, None) => None,
+        (Some(import), Some(sequence)) => {
+            let sequence = sequence.parse().map_err(|_| ApiError::parameter("sequence", "must be a number from 0"))?;
+            Some(ImportBatch { import: import.into_owned(), sequence })
+        }
+        (Some(_), None) => return Err(ApiError::parameter("sequence", "missing beside import")),
+        (None, Some(_)) => return Err(ApiError::parameter("import", "missing beside sequence")),
+    };
+    Ok(Arrival { source, batch })
 }

@@ -26,5 +26,8 @@ pub fn routes() -> Router<AppState> {
 
 /// What only commands on this machine call.
 pub fn local_routes() -> Router<AppState> {
-    Router::new().route("/v1/local/ingest", post(local::ingest)).layer(DefaultBodyLimit::max(LOCAL_BODY_MAX))
+    Router::new()
+        .route("/v1/local/ingest", post(local::ingest))
+        .route("/v1/local/imports", get(local::import_position))
+        .layer(DefaultBodyLimit::max(LOCAL_BODY_MAX))
 }
