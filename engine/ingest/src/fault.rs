@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::limits::{CONTAINER_BYTES_MAX, DEPTH_MAX, EVENT_BYTES_MAX, INSERT_ID_BYTES_MAX, NESTED_MAX, PROPERTIES_MAX};
+use crate::limits::{
+    CONTAINER_BYTES_MAX, DEPTH_MAX, INSERT_ID_BYTES_MAX, NESTED_MAX, PROPERTIES_MAX, RECORD_BYTES_MAX,
+};
+use crate::validate::fit::Misfit;
 
 /// One situation in which a record is refused. Names are those of properties, as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The list or object of the property `name` does not fit.
+    pub(crate) fn of_container(misfit: Misfit, name: &str) -> Self {
+        let name = name.to_owned();
+        match misfit {
+            Misfit::TooDeep => Self::TooDeep(name),
+            Misfit::TooManyMembers => Self::TooManyMembers(name),
+            Misfit::TooBig => Self::ContainerTooBig(name),
+        }
+    }
+
     /// The part of the record at fault, as `failed_records[].field` names it; empty for the record as a whole.
     pub fn field(&self) -> Cow<'static, str> {
         match self {
@@ -68,7 +81,7 @@ impl Fault {
             Self::PropertiesMissing => "'properties' is invalid: must be an object".into(),
             Self::TokenMissing => "'properties.token' is invalid: must not be missing or blank".into(),
             Self::MergeOnTrack => "'event' is invalid: $merge is accepted by /import only".into(),
-            Self::TooBig => format!("record is invalid: must not exceed {EVENT_BYTES_MAX} bytes").into(),
+            Self::TooBig => format!("record is invalid: must not exceed {RECORD_BYTES_MAX} bytes").into(),
             Self::TooManyProperties => {
                 format!("'properties' is invalid: must not have more than {PROPERTIES_MAX} properties").into()
             }

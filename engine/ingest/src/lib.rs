@@ -1,4 +1,4 @@
-//! From the text a client sent to events the engine can store: `decode` → `validate`.
+//! From the text a client sent to events the engine can store: `decode` → `validate`; and the same for [`profiles`].
 //!
 //! Both steps are pure and synchronous: no HTTP, no files, no clock. The moment of arrival and the client's address come
 //! in through [`Rules`], randomness through [`IdSource`], so that a simulation can replay a request to the letter.
@@ -16,6 +16,7 @@ mod fault;
 mod ids;
 mod limits;
 mod members;
+pub mod profiles;
 mod time;
 mod validate;
 

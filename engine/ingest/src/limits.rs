@@ -1,10 +1,10 @@
-//! The documented bounds on one request and one event. Anything beyond is rejected or cut, never stored.
+//! The documented bounds on one request, one event and one profile update. Anything beyond is rejected or cut, never stored.
 
 /// Records in one request.
 pub const RECORDS_MAX: usize = 2000;
 
-/// One event as compact JSON, in bytes.
-pub(crate) const EVENT_BYTES_MAX: usize = 1 << 20;
+/// One event or one profile update as compact JSON, in bytes.
+pub(crate) const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// Properties of one event, not counting those that become columns of their own (`time`, `distinct_id`, …).
 pub(crate) const PROPERTIES_MAX: usize = 255;
@@ -21,6 +21,13 @@ pub(crate) const DEPTH_MAX: usize = 3;
 
 /// A list or an object as compact JSON, in bytes.
 pub(crate) const CONTAINER_BYTES_MAX: usize = 8 << 10;
+
+/// Properties that one update of a profile names.
+pub(crate) const PROFILE_PROPERTIES_MAX: usize = 2000;
+
+/// A list or an object of a profile as compact JSON, in bytes. The number of its elements is not limited: such lists
+/// grow by `$append`, past any number that could be checked at arrival.
+pub(crate) const PROFILE_CONTAINER_BYTES_MAX: usize = 256 << 10;
 
 /// Unicode scalar values in a text or a name; what is longer is cut.
 pub(crate) const TEXT_CHARS_MAX: usize = 255;

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
+use footfall_ingest::profiles::Subject;
 use footfall_ingest::{
-    Accepted, Damage, DecodeError, Form, IdSource, MergeMode, Outcome, Route, Rules, decode, validate,
+    Accepted, Damage, DecodeError, Form, IdSource, MergeMode, Outcome, Route, Rules, decode, profiles, validate,
 };
-use footfall_model::{Event, Value};
+use footfall_model::{Event, ProfileTarget, ProfileUpdate, Value};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_785_542_400_000;
@@ -45,6 +46,47 @@ fn survive(text: &[u8]) {
         }
     }
 }
+
+/// The same for profiles: whatever is accepted has an id, an operation, and operands of their one form.
+fn survive_as_profiles(text: &[u8]) {
+    for (form, damage) in [(Form::Json, Damage::Refuse), (Form::Json, Damage::Report), (Form::Ndjson, Damage::Report)] {
+        let Ok(items) = profiles::decode(text, form, damage) else { continue };
+        assert!((1..=2000).contains(&items.len()));
+        for (subject, strict) in [(Subject::People, true), (Subject::People, false), (Subject::Groups, true)] {
+            for item in items.iter().cloned() {
+                match profiles::validate(item, subject, strict) {
+                    Ok(update) => check_update(&update),
+                    Err(rejected) => {
+                        assert!(!rejected.fault.message().is_empty() && !rejected.fault.reason().is_empty());
+                        assert!(rejected.id.chars().count() <= 255);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn check_update(update: &ProfileUpdate) {
+    match &update.target {
+        ProfileTarget::Person { distinct_id } => assert!(!distinct_id.trim().is_empty()),
+        ProfileTarget::Group { key, id } => assert!(!key.trim().is_empty() && !id.trim().is_empty()),
+    }
+    let Value::Map(envelope) = &update.record else { panic!("{update:?}") };
+    let operands: Vec<_> = envelope.iter().filter(|(name, _)| OPERATIONS.contains(&name.as_str())).collect();
+    assert!(!operands.is_empty(), "{envelope:?}");
+    for (name, operand) in operands {
+        match (name.as_str(), operand) {
+            ("$delete", Value::Text(text)) => assert_eq!(text, ""),
+            ("$unset", Value::List(names)) => assert!(names.iter().all(|name| matches!(name, Value::Text(_)))),
+            ("$add", Value::Map(m)) => assert!(m.iter().all(|(_, v)| matches!(v, Value::Int(_) | Value::Float(_)))),
+            ("$union", Value::Map(m)) => assert!(m.iter().all(|(_, v)| matches!(v, Value::List(_)))),
+            (_, Value::Map(_)) => {}
+            _ => panic!("{name}: {operand:?}"),
+        }
+    }
+}
+
+const OPERATIONS: [&str; 8] = ["$set", "$set_once", "$add", "$append", "$union", "$remove", "$unset", "$delete"];
 
 fn rules() -> [Rules<'static>; 4] {
     let track = Rules {
@@ -175,8 +217,29 @@ fn mutate(mut text: Vec<u8>, edits: Vec<(u8, usize, u8)>) -> Vec<u8> {
     text
 }
 
+/// Something like a profile update, so that validation gets far.
+fn update() -> impl Strategy<Value = String> {
+    let keys = ["$increment", "$time", "$ip", "$ignore_time", "$group_key", "$group_id", "$distinct_id"];
+    let name = prop::sample::select([&OPERATIONS[..], &keys[..]].concat());
+    let operand = prop_oneof![json(), prop::collection::vec((name_of_property(), json()), 0..4).prop_map(object)];
+    prop::collection::vec((name.prop_map(str::to_owned), operand), 0..6).prop_map(|mut given| {
+        given.insert(0, ("$token".into(), "\"TOK\"".into()));
+        given.insert(0, ("$distinct_id".into(), "\"u\"".into()));
+        object(given)
+    })
+}
+
+fn name_of_property() -> impl Strategy<Value = String> {
+    prop_oneof![Just("$name".to_owned()), Just("$token".to_owned()), "[a-z]{1,300}"]
+}
+
 proptest! {
     #![proptest_config(config())]
+
+    #[test]
+    fn profile_updates(update in update(), edits in prop::collection::vec((any::<u8>(), any::<usize>(), any::<u8>()), 0..3)) {
+        survive_as_profiles(&mutate(update.into_bytes(), edits));
+    }
 
     #[test]
     fn random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {

@@ -18,7 +18,10 @@ use serde::de::DeserializeSeed;
 
 use crate::limits::RECORDS_MAX;
 use crate::members::Members;
-use record::{BatchSeed, ItemSeed};
+use record::{BatchSeed, ObjectSeed, RecordReader};
+
+pub(crate) use record::{ItemReader, ObjectReader};
+pub(crate) use value::{Precision, Tally, read_members};
 
 /// How records are laid out in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,25 +97,27 @@ pub(crate) enum Properties {
     Members(Members),
 }
 
-/// Reads the records of one request, at least one and at most [`RECORDS_MAX`].
+/// Reads the events of one request, at least one and at most [`RECORDS_MAX`].
 pub fn decode(text: &[u8], form: Form, damage: Damage) -> Result<Vec<Item>, DecodeError> {
+    decode_as::<RecordReader>(text, form, damage)
+}
+
+/// Reads the records of one request as `R` understands them.
+pub(crate) fn decode_as<R: ItemReader>(text: &[u8], form: Form, damage: Damage) -> Result<Vec<R::Output>, DecodeError> {
     let items = match form {
-        Form::Json => match read(text, damage, batch)? {
-            Some(items) => items,
-            None => return Err(DecodeError::InvalidJson),
-        },
-        Form::Ndjson => lines(text, damage)?,
+        Form::Json => read(text, damage, batch::<R>)?.ok_or(DecodeError::InvalidJson)?,
+        Form::Ndjson => lines::<R>(text, damage)?,
     };
     if items.is_empty() { Err(DecodeError::Empty) } else { Ok(items) }
 }
 
-fn lines(text: &[u8], damage: Damage) -> Result<Vec<Item>, DecodeError> {
+fn lines<R: ItemReader>(text: &[u8], damage: Damage) -> Result<Vec<R::Output>, DecodeError> {
     let mut items = Vec::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
         if items.len() == RECORDS_MAX {
             return Err(DecodeError::TooManyRecords);
         }
-        items.push(read(line, damage, one)?.unwrap_or(Item::Malformed));
+        items.push(read(line, damage, one::<R>)?.unwrap_or_else(R::malformed));
     }
     Ok(items)
 }
@@ -150,10 +155,10 @@ pub(crate) enum Stop {
 /// A parser of some text; the flag asks it to watch for U+FFFD.
 type Parse<T> = fn(&str, bool) -> Result<T, Stop>;
 
-fn batch(text: &str, watch: bool) -> Result<Vec<Item>, Stop> {
+fn batch<R: ItemReader>(text: &str, watch: bool) -> Result<Vec<R::Output>, Stop> {
     let mut too_many = false;
     let mut json = serde_json::Deserializer::from_str(text);
-    let items = BatchSeed { watch, too_many: &mut too_many }.deserialize(&mut json);
+    let items = BatchSeed { reader: R::new(watch), too_many: &mut too_many }.deserialize(&mut json);
     match items {
         Ok(items) if json.end().is_ok() => Ok(items),
         Err(_) if too_many => Err(Stop::TooManyRecords),
@@ -161,9 +166,9 @@ fn batch(text: &str, watch: bool) -> Result<Vec<Item>, Stop> {
     }
 }
 
-fn one(text: &str, watch: bool) -> Result<Item, Stop> {
+fn one<R: ItemReader>(text: &str, watch: bool) -> Result<R::Output, Stop> {
     let mut json = serde_json::Deserializer::from_str(text);
-    match (ItemSeed { watch }).deserialize(&mut json) {
+    match (ObjectSeed { reader: R::new(watch) }).deserialize(&mut json) {
         Ok(item) if json.end().is_ok() => Ok(item),
         _ => Err(Stop::NotJson),
     }

@@ -8,34 +8,53 @@ use super::value::{Precision, Tally, ValueSeed, read_members};
 use super::{Item, Properties, Record};
 use crate::limits::{PROPERTIES_READ_MAX, RECORDS_MAX};
 
+/// Takes the members of an object; what they become, and what other JSON becomes, is the reader's business.
+pub(crate) trait ObjectReader: Sized {
+    type Output;
+
+    fn object<'de, A: MapAccess<'de>>(self, map: A) -> Result<Self::Output, A::Error>;
+
+    /// What JSON of another type becomes.
+    fn other(self) -> Self::Output;
+}
+
+/// Reads one element of a request.
+pub(crate) trait ItemReader: ObjectReader + Copy {
+    /// A reader that watches for U+FFFD if asked to, because the text was mended.
+    fn new(watch: bool) -> Self;
+
+    /// What a line of NDJSON becomes that is no JSON.
+    fn malformed() -> Self::Output;
+}
+
 /// Reads one object or an array of items. Anything else is an error, like a batch that is too long.
-pub(super) struct BatchSeed<'f> {
-    pub watch: bool,
+pub(super) struct BatchSeed<'f, R> {
+    pub reader: R,
     pub too_many: &'f mut bool,
 }
 
-impl<'de> DeserializeSeed<'de> for BatchSeed<'_> {
-    type Value = Vec<Item>;
+impl<'de, R: ItemReader> DeserializeSeed<'de> for BatchSeed<'_, R> {
+    type Value = Vec<R::Output>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Item>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for BatchSeed<'_> {
-    type Value = Vec<Item>;
+impl<'de, R: ItemReader> Visitor<'de> for BatchSeed<'_, R> {
+    type Value = Vec<R::Output>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object or an array")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Item>, A::Error> {
-        Ok(vec![Item::Record(read_record(map, self.watch)?)])
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(vec![self.reader.object(map)?])
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Item>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(ItemSeed { watch: self.watch })? {
+        while let Some(item) = seq.next_element_seed(ObjectSeed { reader: self.reader })? {
             if items.len() == RECORDS_MAX {
                 *self.too_many = true;
                 return Err(A::Error::custom("too many records"));
@@ -46,35 +65,13 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
     }
 }
 
-/// Reads one element of a batch, of whatever type.
-pub(super) struct ItemSeed {
-    pub watch: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for ItemSeed {
-    type Value = Item;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Item, D::Error> {
-        let watch = self.watch;
-        let record = deserializer.deserialize_any(ObjectSeed { read: RecordReader { watch } })?;
-        Ok(record.map_or(Item::NotAnObject, Item::Record))
-    }
-}
-
-/// Takes the members of an object; what they become is the reader's business.
-trait ObjectReader {
-    type Output;
-
-    fn read<'de, A: MapAccess<'de>>(self, map: A) -> Result<Self::Output, A::Error>;
-}
-
-/// Reads an object with `read`, and any other value as `None`.
-struct ObjectSeed<R> {
-    read: R,
+/// Reads one value of whatever type.
+pub(super) struct ObjectSeed<R> {
+    pub reader: R,
 }
 
 impl<'de, R: ObjectReader> DeserializeSeed<'de> for ObjectSeed<R> {
-    type Value = Option<R::Output>;
+    type Value = R::Output;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -82,57 +79,73 @@ impl<'de, R: ObjectReader> DeserializeSeed<'de> for ObjectSeed<R> {
 }
 
 impl<'de, R: ObjectReader> Visitor<'de> for ObjectSeed<R> {
-    type Value = Option<R::Output>;
+    type Value = R::Output;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        self.read.read(map).map(Some)
+        self.reader.object(map)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
         // Not `IgnoredAny`, which would not mind how deep it goes.
         let mut tally = Tally::default();
         ValueSeed { tally: &mut tally, precision: Precision::Double }.visit_seq(seq)?;
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 
     fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
+        Ok(self.reader.other())
     }
 }
 
-struct RecordReader {
+/// Reads events.
+#[derive(Clone, Copy)]
+pub(super) struct RecordReader {
     watch: bool,
 }
 
 impl ObjectReader for RecordReader {
-    type Output = Record;
+    type Output = Item;
 
-    fn read<'de, A: MapAccess<'de>>(self, map: A) -> Result<Record, A::Error> {
-        read_record(map, self.watch)
+    fn object<'de, A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+        Ok(Item::Record(read_record(map, self.watch)?))
+    }
+
+    fn other(self) -> Item {
+        Item::NotAnObject
+    }
+}
+
+impl ItemReader for RecordReader {
+    fn new(watch: bool) -> Self {
+        Self { watch }
+    }
+
+    fn malformed() -> Item {
+        Item::Malformed
     }
 }
 
@@ -146,9 +159,8 @@ fn read_record<'de, A: MapAccess<'de>>(mut map: A, watch: bool) -> Result<Record
                 record.event = Some(map.next_value_seed(ValueSeed { tally: &mut tally, precision })?);
             }
             Key::Properties => {
-                let reader = PropertiesReader { tally: &mut tally };
                 record.properties =
-                    map.next_value_seed(ObjectSeed { read: reader })?.unwrap_or(Properties::NotAnObject);
+                    map.next_value_seed(ObjectSeed { reader: PropertiesReader { tally: &mut tally } })?;
             }
             // Read as a value, not skipped: it counts towards the size, and deep nesting has to be found anywhere.
             Key::Ignore | Key::Other => {
@@ -169,9 +181,13 @@ struct PropertiesReader<'t> {
 impl ObjectReader for PropertiesReader<'_> {
     type Output = Properties;
 
-    fn read<'de, A: MapAccess<'de>>(self, map: A) -> Result<Properties, A::Error> {
+    fn object<'de, A: MapAccess<'de>>(self, map: A) -> Result<Properties, A::Error> {
         let (members, more) = read_members(map, self.tally, PROPERTIES_READ_MAX, precision_of)?;
         Ok(if more { Properties::TooMany } else { Properties::Members(members) })
+    }
+
+    fn other(self) -> Properties {
+        Properties::NotAnObject
     }
 }
 

@@ -101,7 +101,7 @@ fn nothing_is_collected_beyond_its_limit() {
     let list = |n: usize| format!(r#"{{"properties":{{"l":[{}]}}}}"#, vec!["0"; n].join(","));
     let [(_, Value::List(items))] = &members(&list(100_000))[..] else { panic!() };
     assert_eq!(items.len(), crate::limits::NESTED_MAX + 1);
-    assert!(first(&list(600_000)).bytes > crate::limits::EVENT_BYTES_MAX);
+    assert!(first(&list(600_000)).bytes > crate::limits::RECORD_BYTES_MAX);
 
     let names: Vec<String> = (0..1_000_000).map(|i| format!("\"{i}\":1")).collect();
     let record = first(&format!(r#"{{"properties":{{{}}}}}"#, names.join(",")));

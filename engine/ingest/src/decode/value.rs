@@ -8,16 +8,30 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use crate::limits::NESTED_MAX;
 use crate::members::{Members, keep_last};
 
-/// What is learned of a record's text while reading it.
-#[derive(Default)]
-pub(super) struct Tally {
+/// What is learned of a record's text while reading it, and how much of it is worth keeping.
+pub(crate) struct Tally {
     pub bytes: usize,
     /// Look for U+FFFD, because the text was mended.
     pub watch: bool,
     pub damaged: bool,
+    /// Elements of one list, members of one nested object that are kept.
+    pub nested_keep: usize,
+    /// Past so many bytes nothing more is kept, because the record will be refused for its size.
+    pub bytes_keep: usize,
+}
+
+/// What suits an event: one element more than is allowed, so that validation still sees the excess.
+impl Default for Tally {
+    fn default() -> Self {
+        Self { bytes: 0, watch: false, damaged: false, nested_keep: NESTED_MAX + 1, bytes_keep: usize::MAX }
+    }
 }
 
 impl Tally {
+    fn keeps(&self, count: usize, keep: usize) -> bool {
+        count < keep && self.bytes <= self.bytes_keep
+    }
+
     pub fn text(&mut self, text: &str) {
         self.bytes += text.len() + 3;
         if self.watch && text.contains(char::REPLACEMENT_CHARACTER) {
@@ -32,14 +46,14 @@ impl Tally {
 
 /// Whether numbers too large for 64 bits may become doubles.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Precision {
+pub(crate) enum Precision {
     Double,
     /// Such a number becomes text: an id must not become another id.
     Exact,
 }
 
-/// Reads one value. Lists and objects keep one element more than is allowed, so that validation still sees the excess;
-/// the rest is read, counted and dropped.
+/// Reads one value. Of lists and objects only so many elements are kept as the tally says; the rest is read, counted and
+/// dropped.
 pub(super) struct ValueSeed<'t> {
     pub tally: &'t mut Tally,
     pub precision: Precision,
@@ -104,7 +118,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         tally.bytes += 3;
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(ValueSeed { tally: &mut *tally, precision })? {
-            if items.len() <= NESTED_MAX {
+            if tally.keeps(items.len(), tally.nested_keep) {
                 items.push(item);
             }
         }
@@ -113,13 +127,14 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
         let Self { tally, precision } = self;
-        let (members, _) = read_members(map, tally, NESTED_MAX + 1, |_| precision)?;
+        let keep = tally.nested_keep;
+        let (members, _) = read_members(map, tally, keep, |_| precision)?;
         Ok(Value::Map(members))
     }
 }
 
 /// Members of an object, unique by name, and whether more than `keep_max` were sent (all but those were dropped).
-pub(super) fn read_members<'de, A: MapAccess<'de>>(
+pub(crate) fn read_members<'de, A: MapAccess<'de>>(
     mut map: A,
     tally: &mut Tally,
     keep_max: usize,
@@ -132,7 +147,7 @@ pub(super) fn read_members<'de, A: MapAccess<'de>>(
         tally.text(&name);
         let precision = precision_of(&name);
         let value = map.next_value_seed(ValueSeed { tally: &mut *tally, precision })?;
-        if members.len() < keep_max {
+        if tally.keeps(members.len(), keep_max) {
             if members.capacity() == 0 {
                 members.reserve(16);
             }

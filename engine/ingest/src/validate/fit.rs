@@ -2,39 +2,56 @@
 
 use footfall_model::Value;
 
-use crate::fault::Fault;
 use crate::ids::{json_text, truncate};
-use crate::limits::{CONTAINER_BYTES_MAX, DEPTH_MAX, NESTED_MAX};
+use crate::limits::{CONTAINER_BYTES_MAX, DEPTH_MAX, NESTED_MAX, PROFILE_CONTAINER_BYTES_MAX};
 use crate::members::keep_last;
 
-/// Checks the list or object of the property `name`, cuts its texts, and unless `strict` cuts whatever else is too much.
-pub(super) fn container(name: &str, value: &mut Value, strict: bool) -> Result<(), Fault> {
+/// What is too much about a list or an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    TooDeep,
+    TooManyMembers,
+    TooBig,
+}
+
+/// Checks the list or object of an event's property, cuts its texts, and unless `strict` cuts whatever else is too much.
+pub(super) fn container(value: &mut Value, strict: bool) -> Result<(), Misfit> {
     if strict {
-        check(name, value, DEPTH_MAX)?;
+        check(value, DEPTH_MAX, NESTED_MAX)?;
         if json_len(value) > CONTAINER_BYTES_MAX {
-            return Err(Fault::ContainerTooBig(name.to_owned()));
+            return Err(Misfit::TooBig);
         }
     }
-    cut(value, DEPTH_MAX);
+    cut(value, DEPTH_MAX, NESTED_MAX);
     if json_len(value) > CONTAINER_BYTES_MAX {
         keep_what_fits(value);
     }
     Ok(())
 }
 
-fn check(name: &str, value: &Value, levels: usize) -> Result<(), Fault> {
+/// The same for a profile's property. What is too big is refused even if not `strict`: an event with a shortened list is
+/// still that event, but half of an update is another update.
+pub(crate) fn profile_container(value: &mut Value, strict: bool) -> Result<(), Misfit> {
+    if strict {
+        check(value, DEPTH_MAX, usize::MAX)?;
+    }
+    cut(value, DEPTH_MAX, usize::MAX);
+    if json_len(value) > PROFILE_CONTAINER_BYTES_MAX { Err(Misfit::TooBig) } else { Ok(()) }
+}
+
+fn check(value: &Value, levels: usize, members_max: usize) -> Result<(), Misfit> {
     let (len, mut parts): (usize, Box<dyn Iterator<Item = &Value>>) = match value {
         Value::List(items) => (items.len(), Box::new(items.iter())),
         Value::Map(members) => (members.len(), Box::new(members.iter().map(|(_, value)| value))),
         _ => return Ok(()),
     };
     if levels == 0 {
-        return Err(Fault::TooDeep(name.to_owned()));
+        return Err(Misfit::TooDeep);
     }
-    if len > NESTED_MAX {
-        return Err(Fault::TooManyMembers(name.to_owned()));
+    if len > members_max {
+        return Err(Misfit::TooManyMembers);
     }
-    parts.try_for_each(|part| check(name, part, levels_below(value, part, levels)))
+    parts.try_for_each(|part| check(part, levels_below(value, part, levels), members_max))
 }
 
 /// A list of objects is one level, every other step down is a level of its own.
@@ -45,7 +62,7 @@ fn levels_below(outer: &Value, inner: &Value, levels: usize) -> usize {
     }
 }
 
-fn cut(value: &mut Value, levels: usize) {
+fn cut(value: &mut Value, levels: usize, members_max: usize) {
     match value {
         Value::Text(text) => {
             truncate(text);
@@ -56,18 +73,19 @@ fn cut(value: &mut Value, levels: usize) {
             *value = Value::Text(text);
         }
         Value::List(items) => {
-            items.truncate(NESTED_MAX);
+            items.truncate(members_max);
             for item in items {
                 // As `levels_below`, which cannot look at the list while it lends an item.
-                cut(item, if matches!(item, Value::Map(_)) { levels } else { levels.saturating_sub(1) });
+                let levels = if matches!(item, Value::Map(_)) { levels } else { levels.saturating_sub(1) };
+                cut(item, levels, members_max);
             }
         }
         Value::Map(members) => {
-            members.truncate(NESTED_MAX);
+            members.truncate(members_max);
             let mut renamed = false;
             for (name, value) in members.iter_mut() {
                 renamed |= truncate(name);
-                cut(value, levels.saturating_sub(1));
+                cut(value, levels.saturating_sub(1), members_max);
             }
             if renamed {
                 keep_last(members);
@@ -134,13 +152,13 @@ mod tests {
         serde_json::from_str::<serde_json::Value>(json).unwrap().into()
     }
 
-    fn check_strict(json: &str, expect: Option<Fault>) {
-        assert_eq!(container("p", &mut value(json), true).err(), expect, "{json}");
+    fn check_strict(json: &str, expect: Option<Misfit>) {
+        assert_eq!(container(&mut value(json), true).err(), expect, "{json}");
     }
 
     fn check_cut(json: &str, expect: &str) {
         let mut cut = value(json);
-        container("p", &mut cut, false).unwrap();
+        container(&mut cut, false).unwrap();
         assert_eq!(json_text(&cut), expect);
     }
 
@@ -172,8 +190,8 @@ mod tests {
             check_strict(kept, None);
             check_cut(kept, kept);
         }
-        let too_deep = Some(Fault::TooDeep("p".into()));
-        check_strict(r#"{"a":{"b":{"c":{}}}}"#, too_deep.clone());
+        let too_deep = Some(Misfit::TooDeep);
+        check_strict(r#"{"a":{"b":{"c":{}}}}"#, too_deep);
         check_strict("[[[[]]]]", too_deep);
         check_cut(r#"{"a":{"b":{"c":{"d":[1]}}}}"#, r#"{"a":{"b":{"c":"{\"d\":[1]}"}}}"#);
         check_cut("[[[[1]]]]", r#"[[["[1]"]]]"#);
@@ -183,11 +201,11 @@ mod tests {
     fn lists_and_objects_have_fewer_than_255_elements() {
         let list = |n: usize| format!("[{}]", vec!["1"; n].join(","));
         check_strict(&list(254), None);
-        check_strict(&list(255), Some(Fault::TooManyMembers("p".into())));
+        check_strict(&list(255), Some(Misfit::TooManyMembers));
         check_cut(&list(255), &list(254));
         let object = |n: usize| format!("{{{}}}", (0..n).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(","));
         check_strict(&object(254), None);
-        check_strict(&object(255), Some(Fault::TooManyMembers("p".into())));
+        check_strict(&object(255), Some(Misfit::TooManyMembers));
         check_cut(&object(255), &object(254));
     }
 
@@ -195,10 +213,30 @@ mod tests {
     fn what_exceeds_eight_kilobytes_keeps_its_beginning() {
         let list = |n: usize| format!("[{}]", vec![format!("\"{}\"", "x".repeat(97)); n].join(","));
         check_strict(&list(81), None);
-        check_strict(&list(82), Some(Fault::ContainerTooBig("p".into())));
+        check_strict(&list(82), Some(Misfit::TooBig));
         check_cut(&list(254), &list(81));
-        check_strict(&format!("[\"{}\"]", "x".repeat(9000)), Some(Fault::ContainerTooBig("p".into())));
+        check_strict(&format!("[\"{}\"]", "x".repeat(9000)), Some(Misfit::TooBig));
         check_cut(&format!("[\"{}\"]", "x".repeat(9000)), &format!("[\"{}\"]", "x".repeat(255)));
+    }
+
+    #[test]
+    fn lists_of_profiles_are_bounded_by_their_size_alone() {
+        let list = |n: usize| format!("[{}]", vec![format!("\"{}\"", "x".repeat(97)); n].join(","));
+        let check = |json: &str, strict: bool, expect: Result<(), Misfit>| {
+            let mut fitted = value(json);
+            assert_eq!(profile_container(&mut fitted, strict), expect);
+            if expect.is_ok() {
+                assert_eq!(json_text(&fitted), json);
+            }
+        };
+        for strict in [true, false] {
+            check(&list(2_621), strict, Ok(()));
+            check(&list(2_622), strict, Err(Misfit::TooBig));
+        }
+        check("[[[[1]]]]", true, Err(Misfit::TooDeep));
+        let mut deep = value("[[[[1]]]]");
+        assert_eq!(profile_container(&mut deep, false), Ok(()));
+        assert_eq!(json_text(&deep), r#"[[["[1]"]]]"#);
     }
 
     #[test]

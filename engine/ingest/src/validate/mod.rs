@@ -17,7 +17,7 @@
 //! Left out: what `$identify`, `$create_alias` and `$merge` do. Here they are events like any other.
 
 mod draft;
-mod fit;
+pub(crate) mod fit;
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::{Item, Properties};
 use crate::fault::Fault;
 use crate::ids::{IdSource, denied_id, hashed, truncate};
-use crate::limits::{EVENT_BYTES_MAX, INSERT_ID_BYTES_MAX, PROPERTIES_MAX, TIME_AHEAD_MAX_MS, TIME_MIN_MS};
+use crate::limits::{INSERT_ID_BYTES_MAX, PROPERTIES_MAX, RECORD_BYTES_MAX, TIME_AHEAD_MAX_MS, TIME_MIN_MS};
 use crate::members::{Members, keep_last, put};
 use crate::time::{self, Given, Notation};
 use draft::Draft;
@@ -166,7 +166,7 @@ fn judge(draft: &mut Draft, rules: &Rules<'_>, ids: &IdSource) -> Result<Outcome
     if draft.ignore {
         return Ok(Outcome::Ignored);
     }
-    if draft.bytes > EVENT_BYTES_MAX {
+    if draft.bytes > RECORD_BYTES_MAX {
         return Err(Fault::TooBig);
     }
     if properties.len() > PROPERTIES_MAX {
@@ -279,7 +279,9 @@ fn fit_properties(properties: &mut Members, strict: bool) -> Result<(), Fault> {
             Value::Text(text) => {
                 truncate(text);
             }
-            Value::List(_) | Value::Map(_) => fit::container(name, value, strict)?,
+            Value::List(_) | Value::Map(_) => {
+                fit::container(value, strict).map_err(|misfit| Fault::of_container(misfit, name))?;
+            }
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
         }
     }
