@@ -11,6 +11,7 @@ mod oracle;
 
 mod clients;
 mod constancy;
+mod crash;
 mod delta;
 mod demo;
 mod duplicates;
@@ -20,7 +21,6 @@ mod expressions;
 mod fuzz;
 mod import_wire;
 mod isolation;
-mod kill;
 mod layers;
 mod make_mp_data;
 mod segmentation;

@@ -171,7 +171,8 @@ impl Project {
         Reply::of(self.request(Method::POST, "/v1/expressions/evaluate").json(body)).await
     }
 
-    fn with_token(&self, event: &Value) -> Value {
+    /// The record as `/track` wants it.
+    pub fn with_token(&self, event: &Value) -> Value {
         let mut event = event.clone();
         event["properties"]["token"] = json!(self.token);
         event

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -42,6 +43,7 @@ impl ServerOptions {
     }
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
+        self.env.retain(|(known, _)| known != name);
         self.env.push((name.into(), value.to_string()));
         self
     }
@@ -73,6 +75,12 @@ impl Server {
     pub async fn start_again(&mut self) {
         self.spawn();
         self.ready().await;
+    }
+
+    /// A variable for the starts from here on; `None` takes it away.
+    pub fn set_env(&mut self, name: &str, value: Option<&str>) {
+        self.options.env.retain(|(known, _)| known != name);
+        self.options.env.extend(value.map(|value| (name.to_owned(), value.to_owned())));
     }
 
     /// Starts the process and does not wait for it to be ready.
@@ -121,6 +129,14 @@ impl Server {
         let mut child = self.child.take().expect("a running server");
         child.start_kill().expect("the process can be killed");
         child.wait().await.expect("the process is reaped");
+    }
+
+    /// Waits until the process ends by itself; the signal that it died of, if it did.
+    pub async fn died(&mut self, within: Duration) -> Option<i32> {
+        let mut child = self.child.take().expect("a running server");
+        let ended = timeout(within, child.wait()).await;
+        let ended = ended.unwrap_or_else(|_| panic!("the process lives on; its log ends:\n{}", self.log_tail()));
+        ended.expect("the process is reaped").signal()
     }
 
     /// SIGTERM, and the end that it promises: everything flushed, exit code 0.

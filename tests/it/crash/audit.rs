@@ -1,0 +1,77 @@
+//! Asks the server what it holds, and holds that against the ledger.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+
+use super::ledger::{BatchId, Tick, Visible};
+use super::load::Load;
+use crate::harness::{Project, Reply, Table};
+
+const BATCHES: &str = "SELECT batch, count(*), count(DISTINCT insert_id), min(version), max(version), min(size), max(size) \
+                       FROM events GROUP BY batch";
+/// Faults that a failure lists; more say nothing new.
+const LISTED: usize = 8;
+
+/// Checks every project once. A broken connection is a failure here.
+pub async fn audit(load: &Load, claim: &str) {
+    for project in 0..load.projects.len() {
+        let looked = look(load, project, claim).await;
+        looked.unwrap_or_else(|error| panic!("{claim}: the server does not answer: {error}"));
+    }
+}
+
+/// Checks the projects in turn while the load runs, until the connection breaks or `stop` is set. How often it looked.
+pub async fn watch(load: &Load, stop: &AtomicBool) -> usize {
+    let mut looked = 0;
+    while !stop.load(Ordering::Acquire) {
+        if look(load, looked % load.projects.len(), "under load").await.is_err() {
+            break;
+        }
+        looked += 1;
+    }
+    looked
+}
+
+async fn look(load: &Load, project: usize, claim: &str) -> Result<(), reqwest::Error> {
+    let as_of = load.ledger(project).now();
+    let reply = Reply::try_of(load.projects[project].sql_request(BATCHES, &[])).await?;
+    let visible = if reply.status == 200 {
+        Table::from_json(&reply.json()).rows.iter().map(|row| batch(row)).collect()
+    } else {
+        // Before the first event there is no column `batch` to speak of.
+        let unknown_column = reply.status == 400 && reply.text().contains("batch");
+        assert!(unknown_column, "{claim}: {} {}", reply.status, reply.text());
+        BTreeMap::new()
+    };
+    check(load, project, &visible, as_of, claim);
+    Ok(())
+}
+
+fn check(load: &Load, project: usize, visible: &BTreeMap<BatchId, Visible>, as_of: Tick, claim: &str) {
+    let ledger = load.ledger(project);
+    let faults = ledger.faults(visible, as_of);
+    drop(ledger);
+    report(&load.projects[project], claim, faults);
+}
+
+fn report(project: &Project, claim: &str, faults: Vec<String>) {
+    let listed = faults.iter().take(LISTED).map(|fault| format!("  - {fault}\n")).collect::<String>();
+    assert!(faults.is_empty(), "{claim}, project {}: {} faults:\n{listed}", project.name, faults.len());
+}
+
+fn batch(row: &[Value]) -> (BatchId, Visible) {
+    let number = |place: usize| {
+        let value = row.get(place).and_then(Value::as_u64);
+        value.unwrap_or_else(|| panic!("column {place} is not a number: {row:?}"))
+    };
+    let version = |place| u32::try_from(number(place)).expect("a version is small");
+    let visible = Visible {
+        rows: number(1),
+        distinct_insert_ids: number(2),
+        versions: (version(3), version(4)),
+        sizes: (number(5), number(6)),
+    };
+    (number(0), visible)
+}

@@ -1,0 +1,149 @@
+//! The server dies under load, again and again, and nothing acknowledged is lost, doubled, torn or aged.
+//!
+//! `ledger` is the truth: what the clients sent and heard. `load` is the clients. `plan` says how each cycle ends:
+//! `kill -9` at a random instant, SIGTERM in the middle of everything, and at each step of the write path an exit, an
+//! error or a stall; and which of the following starts are killed as well. `audit` asks the server after each start, now
+//! and then again once everything is in segments, and all the time while the load runs.
+//!
+//! `FOOTFALL_KILL_CYCLES` sets how many cycles there are (60); 1,000 is the long form. Every 60 cycles begin with an empty
+//! data directory and the next seed, so a failure is run again by the seed that it prints.
+
+mod audit;
+mod ledger;
+mod load;
+mod plan;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use audit::{audit, watch};
+use load::Load;
+use plan::{Cycle, Ending, Outcome, has_failpoints, plan};
+use tokio::task::JoinSet;
+
+use crate::harness::{Server, ServerOptions, now_ms, seed};
+
+const CYCLES: u64 = 60;
+const PROJECTS: usize = 3;
+/// So few that every load is flushed several times.
+const FLUSH_ROWS: usize = 2_000;
+/// A failpoint has to be met within this time: some are on paths that a timer of a second starts.
+const MET_WITHIN: Duration = Duration::from_secs(20);
+const SIGABRT: i32 = 6;
+
+fn options() -> ServerOptions {
+    ServerOptions::flushing_every(FLUSH_ROWS).env("FOOTFALL_FLUSH_AGE", 1).env("FOOTFALL_SHARDS", 2)
+}
+
+/// Lets the load run until the process is gone. How often a watcher saw the whole ledger hold meanwhile.
+async fn run_and_end(server: &mut Server, load: &Arc<Load>, cycle: &Cycle) -> usize {
+    let stop = Arc::new(AtomicBool::new(false));
+    let clients = load.start(cycle.number, &stop);
+    let mut watcher = JoinSet::new();
+    let (watched, watcher_stop) = (load.clone(), stop.clone());
+    watcher.spawn(async move { watch(&watched, &watcher_stop).await });
+    // Not waits for anything: the instant of the end is the test's random input.
+    match &cycle.ending {
+        Ending::Kill { after } | Ending::Failpoint { outcome: Outcome::Lives, after, .. } => {
+            tokio::time::sleep(*after).await;
+            server.kill().await;
+        }
+        Ending::Stop { after } => {
+            tokio::time::sleep(*after).await;
+            server.stop().await;
+        }
+        Ending::Failpoint { outcome: Outcome::Dies, .. } => {
+            let signal = server.died(MET_WITHIN).await;
+            assert_eq!(signal, Some(SIGABRT), "{cycle:?}: the process ends at the failpoint");
+        }
+    }
+    stop.store(true, Ordering::Release);
+    clients.join_all().await;
+    watcher.join_all().await.into_iter().sum()
+}
+
+/// Starts the server, killing the first few starts on their way.
+async fn start_at_last(server: &mut Server, cycle: &Cycle) {
+    for after in &cycle.killed_starts {
+        server.spawn();
+        tokio::time::sleep(*after).await;
+        server.kill().await;
+    }
+    server.start_again().await;
+}
+
+/// One data directory through `cycles` ends; what happened, in a line.
+async fn round(seed: u64, cycles: u64, failpoints: bool) -> String {
+    let mut server = Server::start(options()).await;
+    let mut projects = Vec::new();
+    for n in 0..PROJECTS {
+        projects.push(server.create_project(&format!("crash {n}")).await);
+    }
+    let load = Load::new(projects, seed, now_ms());
+    let mut looked = 0;
+    for cycle in plan(seed, cycles, failpoints) {
+        if let Ending::Failpoint { setting, .. } = &cycle.ending {
+            server.kill().await;
+            server.set_env("FAILPOINTS", Some(setting));
+            server.start_again().await;
+        }
+        looked += run_and_end(&mut server, &load, &cycle).await;
+        server.set_env("FAILPOINTS", None);
+        start_at_last(&mut server, &cycle).await;
+        audit(&load, &format!("after {cycle:?}")).await;
+        if cycle.flushed_after {
+            server.restart().await;
+            audit(&load, &format!("flushed after {cycle:?}")).await;
+        }
+    }
+    load.settle().await;
+    audit(&load, "everything sent again").await;
+    server.restart().await;
+    audit(&load, "everything flushed").await;
+    summary(&load, cycles, looked)
+}
+
+fn summary(load: &Load, cycles: u64, looked: usize) -> String {
+    let (mut batches, mut copies, mut acknowledgements) = (0, 0, 0);
+    for project in 0..load.projects.len() {
+        let ledger = load.ledger(project);
+        batches += ledger.batches();
+        copies += ledger.copies();
+        acknowledgements += ledger.acknowledgements();
+    }
+    let [resends, changed, put_off] =
+        [&load.resends, &load.changed, &load.put_off].map(|count| count.load(Ordering::Relaxed));
+    assert!(
+        acknowledgements as u64 > 2 * cycles && resends > cycles && changed > cycles / 2,
+        "there was a load to kill"
+    );
+    assert!(looked as u64 > cycles / 4, "the watcher looked while the load ran");
+    format!(
+        "{cycles} ends: {batches} batches, {copies} copies of them ({resends} resent, {changed} changed), \
+         {acknowledgements} acknowledged, {put_off} put off, {looked} looks under load"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_events_survive_every_death_under_load_exactly_once() {
+    let first = seed(4);
+    let cycles = std::env::var("FOOTFALL_KILL_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(CYCLES);
+    let failpoints = has_failpoints().await;
+    if !failpoints {
+        assert!(std::env::var_os("FOOTFALL_REQUIRE_TOOLS").is_none(), "the binary has no failpoints");
+        eprintln!("SKIPPED: the binary is built without the feature footfall-server/failpoints; kills are random only");
+    }
+    let mut left = cycles;
+    for seed in first.. {
+        let of_round = left.min(CYCLES);
+        let told = tokio::spawn(round(seed, of_round, failpoints)).await;
+        let told =
+            told.unwrap_or_else(|_| panic!("run it again: FOOTFALL_SEED={seed} FOOTFALL_KILL_CYCLES={of_round}"));
+        println!("FOOTFALL_SEED={seed}: {told}");
+        left -= of_round;
+        if left == 0 {
+            break;
+        }
+    }
+}
