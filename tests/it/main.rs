@@ -23,6 +23,7 @@ mod import_wire;
 mod isolation;
 mod layers;
 mod make_mp_data;
+mod profile_wire;
 mod segmentation;
 mod sql;
 mod track_wire;

@@ -1,16 +1,12 @@
 //! Golden checks I1–I18 of `mixpanel-http-api.md` §13.1: what `/track` answers, to the byte, and what it stores.
 
-use std::io::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::harness::{Checks, DAY_MS, Project, Reply, Server, ServerOptions, now_ms, today_utc};
+use crate::harness::{Checks, DAY_MS, Project, Reply, Server, ServerOptions, gzip, now_ms, today_utc};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -60,12 +56,6 @@ fn g2(project: &Project) -> Value {
 
 fn post(project: &Project, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     project.anonymous(Method::POST, "/track").header("content-type", content_type).body(body)
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).expect("memory takes it");
-    encoder.finish().expect("memory takes it")
 }
 
 async fn today(project: &Project) -> Vec<Value> {

@@ -1,6 +1,7 @@
 //! Starts the real binary, speaks to it, and gathers what did not hold.
 
 mod api;
+mod bytes;
 mod checks;
 mod clock;
 mod process;
@@ -8,6 +9,7 @@ mod server;
 mod tools;
 
 pub use api::{Project, Reply, Table};
+pub use bytes::gzip;
 pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
 pub use process::footfall;

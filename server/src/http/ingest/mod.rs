@@ -1,4 +1,5 @@
-//! `/track` and `/import`: what clients send, in every form that real ones use, becomes events of the engine.
+//! `/track`, `/import`, `/engage` and `/groups`: what clients send, in every form that real ones use, becomes events and
+//! profile changes of the engine.
 //!
 //! receive (bounded) → unpack (`wire`) → whose is it → decode and validate (footfall-ingest) → one `Engine::ingest` per
 //! project → reply. A success is only ever said after the engine said that the events are durable. Here live wire forms,
@@ -8,7 +9,9 @@
 
 mod body;
 mod import;
+mod profiles;
 mod replies;
+mod senders;
 mod settings;
 mod track;
 mod wire;
@@ -33,11 +36,13 @@ pub fn routes() -> Router<AppState> {
     routes_with(IngestSettings::default())
 }
 
-/// `/track` and `/import`, by GET and POST.
+/// All ingestion routes, by GET and POST.
 pub fn routes_with(settings: IngestSettings) -> Router<AppState> {
     Router::new()
         .route("/track", both(get(track::track).post(track::track)))
         .route("/import", both(get(import::import).post(import::import)))
+        .route("/engage", both(get(profiles::engage).post(profiles::engage)))
+        .route("/groups", both(get(profiles::groups).post(profiles::groups)))
         .layer(Extension(Arc::new(settings)))
 }
 

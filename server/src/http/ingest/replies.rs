@@ -3,10 +3,12 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use footfall_engine::{Error, ErrorKind};
+use footfall_ingest::profiles::Subject;
 use footfall_ingest::{DecodeError, Rejected};
 use serde_json::{Value, json};
 
 use super::body::BodyError;
+use super::profiles::Failed;
 use super::settings::IngestSettings;
 use super::wire::Params;
 
@@ -132,6 +134,35 @@ fn strict_failure(error: &str, records: Vec<Value>, imported: usize) -> Response
         "status": "Bad Request",
     });
     json_reply(StatusCode::BAD_REQUEST, &body)
+}
+
+/// Strict profile updates: the same report under status 200, which is where clients look for it.
+pub(super) fn strict_profiles(subject: Subject, good: usize, failed: &[(usize, Failed)]) -> Response {
+    if failed.is_empty() {
+        return json_reply(StatusCode::OK, &full(&Verdict::Good { records: good }, Counter::GoodEvents));
+    }
+    let id_key = subject.id_key().trim_start_matches('$');
+    let records = failed.iter().map(|(index, failed)| {
+        let (id, field, message) = failed.report();
+        json!({"index": index, id_key: id, "field": field, "message": message})
+    });
+    strict_profile_failure(SOME_FAILED, records.collect(), good)
+}
+
+/// Strict profile updates of something that holds no records at all.
+pub(super) fn strict_profiles_undecodable(error: DecodeError) -> Response {
+    strict_profile_failure(&error.to_string(), Vec::new(), 0)
+}
+
+fn strict_profile_failure(error: &str, records: Vec<Value>, good: usize) -> Response {
+    let body = json!({
+        "code": 400,
+        "error": error,
+        "failed_records": records,
+        "num_good_events": good,
+        "status": 0,
+    });
+    json_reply(StatusCode::OK, &body)
 }
 
 /// 413: clients send smaller batches after it.

@@ -233,6 +233,12 @@ async fn unknown_tokens_can_be_reported() {
     let unknown = r#"{"event":"G","properties":{"token":"ffffffffffffffffffffffffffffffff"}}"#;
     let reply = api.post("/track?verbose=1", JSON, unknown).await;
     assert_eq!(reply.json(), json!({"error": "token, unknown", "status": 0}));
+    let unknown = r#"{"$token":"ffffffffffffffffffffffffffffffff","$distinct_id":"u","$set":{}}"#;
+    let reply = api.post("/engage?verbose=1", JSON, unknown).await;
+    assert_eq!(reply.json(), json!({"error": "token, unknown", "status": 0}));
+    let reply = api.post("/engage?strict=1", JSON, unknown).await;
+    let message = json!({"index": 0, "distinct_id": "u", "field": "$token", "message": "'$token' is invalid: unknown"});
+    assert_eq!(reply.json()["failed_records"], json!([message]));
 }
 
 #[tokio::test]

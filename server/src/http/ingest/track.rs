@@ -7,12 +7,12 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use footfall_engine::{Arrival, Error};
+use footfall_engine::Arrival;
 use footfall_ingest::{Damage, DecodeError, Item, MergeMode, Outcome, Route, Rules, decode, validate};
 use footfall_model::Event;
-use futures::future::try_join_all;
 
 use super::replies::{Counter, Verdict, not_received, not_stored, reply, too_many_records};
+use super::senders::Senders;
 use super::settings::IngestSettings;
 use super::{IDS, arrival_ms, offload, stored, wire};
 use crate::projects::Project;
@@ -38,7 +38,7 @@ pub(super) async fn track(
         Err(DecodeError::TooManyRecords) => return too_many_records(),
         Err(e) => return answer(Verdict::Bad { reason: e.to_string() }),
     };
-    let senders = match Senders::find(&state, &items).await {
+    let senders = match Senders::find(&state, items.iter().map(Item::token)).await {
         Ok(senders) => senders,
         Err(e) => return not_stored(&e),
     };
@@ -64,38 +64,6 @@ pub(super) async fn track(
     match judged.good {
         0 => answer(Verdict::Bad { reason: judged.reason.unwrap_or_default() }),
         records => answer(Verdict::Good { records }),
-    }
-}
-
-/// Whose the records of a request are.
-struct Senders {
-    /// One for each token that occurs, in order of appearance; `None` is a token of no project.
-    projects: Vec<Option<Arc<Project>>>,
-    /// For each record the place of its project in `projects`; `None` is a record without a token.
-    of_item: Vec<Option<usize>>,
-}
-
-impl Senders {
-    async fn find(state: &AppState, items: &[Item]) -> Result<Self, Error> {
-        let mut tokens: Vec<&str> = Vec::new();
-        let mut known = std::collections::HashMap::new();
-        let of_item = items
-            .iter()
-            .map(|item| {
-                let token = item.token()?;
-                // All of a request nearly always have the same.
-                match tokens.last() {
-                    Some(last) if *last == token => Some(tokens.len() - 1),
-                    _ => Some(*known.entry(token).or_insert_with(|| {
-                        tokens.push(token);
-                        tokens.len() - 1
-                    })),
-                }
-            })
-            .collect();
-        // All at once: unknown tokens then share one look at the registry.
-        let projects = try_join_all(tokens.into_iter().map(|token| state.projects.by_token(token))).await?;
-        Ok(Self { projects, of_item })
     }
 }
 
