@@ -43,6 +43,33 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The word by which refusals are counted. There are no others than these.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotAnObject => "not_an_object",
+            Self::EventMissing => "event_missing",
+            Self::PropertiesMissing => "properties_missing",
+            Self::TokenMissing => "token_missing",
+            Self::MergeOnTrack => "merge_on_track",
+            Self::TooBig => "too_big",
+            Self::TooManyProperties => "too_many_properties",
+            Self::TimeInvalid => "time_invalid",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::TimeTooOld { .. } => "time_too_old",
+            Self::DistinctIdMissing => "distinct_id_missing",
+            Self::IdDenied(_) => "id_denied",
+            Self::InsertIdMissing => "insert_id_missing",
+            Self::InsertIdDenied => "insert_id_denied",
+            Self::InsertIdCharacters => "insert_id_characters",
+            Self::InsertIdTooLong => "insert_id_too_long",
+            Self::NameNotUtf8 | Self::NotUtf8(_) => "not_utf8",
+            Self::TooDeep(_) => "too_deep",
+            Self::TooManyMembers(_) => "too_many_members",
+            Self::ContainerTooBig(_) => "container_too_big",
+        }
+    }
+
     /// The list or object of the property `name` does not fit.
     pub(crate) fn of_container(misfit: Misfit, name: &str) -> Self {
         let name = name.to_owned();

@@ -17,11 +17,13 @@ mod ids;
 mod limits;
 mod members;
 pub mod profiles;
+mod repairs;
 mod time;
 mod validate;
 
-pub use decode::{Damage, DecodeError, Form, Item, Record, decode};
+pub use decode::{Damage, DecodeError, Form, Item, Record, decode, decode_in_slices};
 pub use fault::Fault;
 pub use ids::{IdSource, denied_id};
 pub use limits::RECORDS_MAX;
+pub use repairs::{Repair, Repairs};
 pub use validate::{Accepted, MergeMode, Outcome, Rejected, Route, Rules, UnknownMergeMode, validate};

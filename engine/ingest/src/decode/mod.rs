@@ -83,7 +83,7 @@ pub struct Record {
     pub(crate) ignore: bool,
     /// Size as compact JSON, give or take escapes and the digits of fractions.
     pub(crate) bytes: usize,
-    /// Some text in it was not Unicode and holds U+FFFD instead. Only ever set under [`Damage::Report`].
+    /// Some text in it was not Unicode and holds U+FFFD instead.
     pub(crate) damaged: bool,
 }
 
@@ -99,35 +99,83 @@ pub(crate) enum Properties {
 
 /// Reads the events of one request, at least one and at most [`RECORDS_MAX`].
 pub fn decode(text: &[u8], form: Form, damage: Damage) -> Result<Vec<Item>, DecodeError> {
-    decode_as::<RecordReader>(text, form, damage)
+    decode_in_slices(text, form, damage, RECORDS_MAX, &mut || {})
+}
+
+/// As [`decode`], with at most `records_max` records. Calls `slice_done` between two records about every 64 KiB, so that
+/// who shares a processor can let others go first.
+pub fn decode_in_slices(
+    text: &[u8],
+    form: Form,
+    damage: Damage,
+    records_max: usize,
+    slice_done: &mut dyn FnMut(),
+) -> Result<Vec<Item>, DecodeError> {
+    decode_as::<RecordReader>(text, form, damage, Reading { records_max, spent: 0, slice_done })
 }
 
 /// Reads the records of one request as `R` understands them.
-pub(crate) fn decode_as<R: ItemReader>(text: &[u8], form: Form, damage: Damage) -> Result<Vec<R::Output>, DecodeError> {
+pub(crate) fn decode_as<R: ItemReader>(
+    text: &[u8],
+    form: Form,
+    damage: Damage,
+    mut reading: Reading<'_>,
+) -> Result<Vec<R::Output>, DecodeError> {
     let items = match form {
-        Form::Json => read(text, damage, batch::<R>)?.ok_or(DecodeError::InvalidJson)?,
-        Form::Ndjson => lines::<R>(text, damage)?,
+        Form::Json => {
+            read(text, damage, |text, watch| batch::<R>(text, watch, &mut reading))?.ok_or(DecodeError::InvalidJson)?
+        }
+        Form::Ndjson => lines::<R>(text, damage, &mut reading)?,
     };
     if items.is_empty() { Err(DecodeError::Empty) } else { Ok(items) }
 }
 
-fn lines<R: ItemReader>(text: &[u8], damage: Damage) -> Result<Vec<R::Output>, DecodeError> {
+/// How far a request has been read.
+pub(crate) struct Reading<'a> {
+    pub records_max: usize,
+    /// Bytes since the last slice ended.
+    pub spent: usize,
+    pub slice_done: &'a mut dyn FnMut(),
+}
+
+/// Bytes of text between two pauses: about a third of a millisecond.
+const SLICE_BYTES: usize = 64 << 10;
+
+impl Reading<'_> {
+    /// `bytes` more have been read.
+    pub fn advance(&mut self, bytes: usize) {
+        self.spent += bytes;
+        if self.spent >= SLICE_BYTES {
+            self.spent = 0;
+            (self.slice_done)();
+        }
+    }
+}
+
+fn lines<R: ItemReader>(text: &[u8], damage: Damage, reading: &mut Reading<'_>) -> Result<Vec<R::Output>, DecodeError> {
     let mut items = Vec::new();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-        if items.len() == RECORDS_MAX {
+        if items.len() == reading.records_max {
             return Err(DecodeError::TooManyRecords);
         }
         items.push(read(line, damage, one::<R>)?.unwrap_or_else(R::malformed));
+        reading.advance(line.len());
     }
     Ok(items)
 }
 
 /// Parses `text`, and once more with broken Unicode mended where that can help. `None`: this is no JSON.
-fn read<T>(text: &[u8], damage: Damage, parse: Parse<T>) -> Result<Option<T>, DecodeError> {
+///
+/// The parser is told to watch for U+FFFD where the text may hold some that nobody sent.
+fn read<T>(
+    text: &[u8],
+    damage: Damage,
+    mut parse: impl FnMut(&str, bool) -> Result<T, Stop>,
+) -> Result<Option<T>, DecodeError> {
     if text.trim_ascii().is_empty() {
         return Err(DecodeError::Empty);
     }
-    let (text, mut watch) = match (std::str::from_utf8(text), damage) {
+    let (text, watch) = match (std::str::from_utf8(text), damage) {
         (Ok(text), _) => (Cow::Borrowed(text), false),
         (Err(_), Damage::Refuse) => return Ok(None),
         (Err(_), Damage::Report) => (String::from_utf8_lossy(text), true),
@@ -138,8 +186,7 @@ fn read<T>(text: &[u8], damage: Damage, parse: Parse<T>) -> Result<Option<T>, De
         Err(Stop::NotJson) => {}
     }
     let Some(mended) = repair::lone_surrogates(&text) else { return Ok(None) };
-    watch |= damage == Damage::Report;
-    match parse(&mended, watch) {
+    match parse(&mended, true) {
         Ok(items) => Ok(Some(items)),
         Err(Stop::TooManyRecords) => Err(DecodeError::TooManyRecords),
         Err(Stop::NotJson) => Ok(None),
@@ -152,13 +199,10 @@ pub(crate) enum Stop {
     TooManyRecords,
 }
 
-/// A parser of some text; the flag asks it to watch for U+FFFD.
-type Parse<T> = fn(&str, bool) -> Result<T, Stop>;
-
-fn batch<R: ItemReader>(text: &str, watch: bool) -> Result<Vec<R::Output>, Stop> {
+fn batch<R: ItemReader>(text: &str, watch: bool, reading: &mut Reading<'_>) -> Result<Vec<R::Output>, Stop> {
     let mut too_many = false;
     let mut json = serde_json::Deserializer::from_str(text);
-    let items = BatchSeed { reader: R::new(watch), too_many: &mut too_many }.deserialize(&mut json);
+    let items = BatchSeed { reader: R::new(watch), too_many: &mut too_many, reading }.deserialize(&mut json);
     match items {
         Ok(items) if json.end().is_ok() => Ok(items),
         Err(_) if too_many => Err(Stop::TooManyRecords),

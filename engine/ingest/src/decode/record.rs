@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::value::{Precision, Tally, ValueSeed, read_members};
-use super::{Item, Properties, Record};
-use crate::limits::{PROPERTIES_READ_MAX, RECORDS_MAX};
+use super::{Item, Properties, Reading, Record};
+use crate::limits::PROPERTIES_READ_MAX;
 
 /// Takes the members of an object; what they become, and what other JSON becomes, is the reader's business.
 pub(crate) trait ObjectReader: Sized {
@@ -25,15 +25,19 @@ pub(crate) trait ItemReader: ObjectReader + Copy {
 
     /// What a line of NDJSON becomes that is no JSON.
     fn malformed() -> Self::Output;
+
+    /// Bytes of an item as compact JSON, about; 0 for what is no object.
+    fn bytes(item: &Self::Output) -> usize;
 }
 
 /// Reads one object or an array of items. Anything else is an error, like a batch that is too long.
-pub(super) struct BatchSeed<'f, R> {
+pub(super) struct BatchSeed<'f, 'r, R> {
     pub reader: R,
     pub too_many: &'f mut bool,
+    pub reading: &'f mut Reading<'r>,
 }
 
-impl<'de, R: ItemReader> DeserializeSeed<'de> for BatchSeed<'_, R> {
+impl<'de, R: ItemReader> DeserializeSeed<'de> for BatchSeed<'_, '_, R> {
     type Value = Vec<R::Output>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -41,7 +45,7 @@ impl<'de, R: ItemReader> DeserializeSeed<'de> for BatchSeed<'_, R> {
     }
 }
 
-impl<'de, R: ItemReader> Visitor<'de> for BatchSeed<'_, R> {
+impl<'de, R: ItemReader> Visitor<'de> for BatchSeed<'_, '_, R> {
     type Value = Vec<R::Output>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,10 +59,11 @@ impl<'de, R: ItemReader> Visitor<'de> for BatchSeed<'_, R> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(ObjectSeed { reader: self.reader })? {
-            if items.len() == RECORDS_MAX {
+            if items.len() == self.reading.records_max {
                 *self.too_many = true;
                 return Err(A::Error::custom("too many records"));
             }
+            self.reading.advance(R::bytes(&item));
             items.push(item);
         }
         Ok(items)
@@ -146,6 +151,13 @@ impl ItemReader for RecordReader {
 
     fn malformed() -> Item {
         Item::Malformed
+    }
+
+    fn bytes(item: &Item) -> usize {
+        match item {
+            Item::Record(record) => record.bytes,
+            Item::NotAnObject | Item::Malformed => 0,
+        }
     }
 }
 

@@ -156,11 +156,41 @@ fn bytes_that_are_no_text_fail_the_request_or_their_record() {
 #[test]
 fn half_a_surrogate_pair_costs_no_more_than_its_character() {
     let text = br#"[{"event":"a","properties":{"p":"x\ud83d"}},{"event":"b","properties":{"p":"\ufffd"}}]"#;
-    for (damage, expect) in [(Damage::Refuse, [false, false]), (Damage::Report, [true, true])] {
+    for damage in [Damage::Refuse, Damage::Report] {
         let items = decode(text, Form::Json, damage).unwrap();
         let Item::Record(Record { properties: Properties::Members(members), .. }) = &items[0] else { panic!() };
         assert_eq!(members[0].1, Value::Text("x\u{fffd}".into()));
         let damaged: Vec<bool> = items.iter().map(|item| matches!(item, Item::Record(r) if r.damaged)).collect();
-        assert_eq!(damaged, expect);
+        // Which of the two was sent like this cannot be told afterwards.
+        assert_eq!(damaged, [true, true]);
+    }
+}
+
+#[test]
+fn long_texts_are_read_in_slices_and_short_ones_at_once() {
+    let slices = |records: usize, form| {
+        let record = format!(r#"{{"event":"e","properties":{{"p":"{}"}}}}"#, "x".repeat(1000));
+        let text = match form {
+            Form::Json => format!("[{}]", vec![record; records].join(",")),
+            Form::Ndjson => vec![record; records].join("\n"),
+        };
+        let mut slices = 0;
+        let items = decode_in_slices(text.as_bytes(), form, Damage::Refuse, records, &mut || slices += 1).unwrap();
+        assert_eq!(items.len(), records);
+        slices
+    };
+    for form in [Form::Json, Form::Ndjson] {
+        assert_eq!(slices(10, form), 0);
+        assert!((9..=11).contains(&slices(640, form)), "640 KB in pieces of 64 KiB");
+    }
+}
+
+#[test]
+fn the_number_of_records_is_a_setting() {
+    for (text, form) in [("[{},{},{}]", Form::Json), ("{}\n{}\n{}", Form::Ndjson)] {
+        let read =
+            |max| decode_in_slices(text.as_bytes(), form, Damage::Refuse, max, &mut || {}).map(|items| items.len());
+        assert_eq!(read(3), Ok(3));
+        assert_eq!(read(2), Err(DecodeError::TooManyRecords));
     }
 }

@@ -3,8 +3,10 @@
 use footfall_model::Value;
 use serde::de::MapAccess;
 
-use crate::decode::{Damage, DecodeError, Form, ItemReader, ObjectReader, Precision, Tally, decode_as, read_members};
-use crate::limits::RECORD_BYTES_MAX;
+use crate::decode::{
+    Damage, DecodeError, Form, ItemReader, ObjectReader, Precision, Reading, Tally, decode_as, read_members,
+};
+use crate::limits::{RECORD_BYTES_MAX, RECORDS_MAX};
 use crate::members::Members;
 
 /// One element of a request.
@@ -24,13 +26,25 @@ pub struct ProfileRecord {
     /// Size as compact JSON, give or take escapes and the digits of fractions. Of a record that is too large only the
     /// beginning was kept.
     pub(super) bytes: usize,
-    /// Some text in it was not Unicode and holds U+FFFD instead. Only ever set under [`Damage::Report`].
+    /// Some text in it was not Unicode and holds U+FFFD instead.
     damaged: bool,
 }
 
 /// Reads the records of one request, at least one and at most [`crate::RECORDS_MAX`].
 pub fn decode(text: &[u8], form: Form, damage: Damage) -> Result<Vec<ProfileItem>, DecodeError> {
-    decode_as::<ProfileReader>(text, form, damage)
+    decode_in_slices(text, form, damage, RECORDS_MAX, &mut || {})
+}
+
+/// As [`decode`], with at most `records_max` records. Calls `slice_done` between two records about every 64 KiB, so that
+/// who shares a processor can let others go first.
+pub fn decode_in_slices(
+    text: &[u8],
+    form: Form,
+    damage: Damage,
+    records_max: usize,
+    slice_done: &mut dyn FnMut(),
+) -> Result<Vec<ProfileItem>, DecodeError> {
+    decode_as::<ProfileReader>(text, form, damage, Reading { records_max, spent: 0, slice_done })
 }
 
 impl ProfileItem {
@@ -102,6 +116,13 @@ impl ItemReader for ProfileReader {
 
     fn malformed() -> ProfileItem {
         ProfileItem::Malformed
+    }
+
+    fn bytes(item: &ProfileItem) -> usize {
+        match item {
+            ProfileItem::Record(record) => record.bytes,
+            ProfileItem::NotAnObject | ProfileItem::Malformed => 0,
+        }
     }
 }
 

@@ -27,6 +27,24 @@ pub enum ProfileFault {
 }
 
 impl ProfileFault {
+    /// The word by which refusals are counted. There are no others than these.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotAnObject => "not_an_object",
+            Self::TooBig => "too_big",
+            Self::TokenMissing => "token_missing",
+            Self::IdMissing(_) => "id_missing",
+            Self::NotUtf8(_) => "not_utf8",
+            Self::NoOperation => "no_operation",
+            Self::OperandNotAnObject(_) | Self::OperandNotAList(_) => "operand_invalid",
+            Self::NotANumber(_) => "not_a_number",
+            Self::TooManyProperties => "too_many_properties",
+            Self::TooDeep(_) => "too_deep",
+            Self::ContainerTooBig(_) => "container_too_big",
+        }
+    }
+
     /// The part of the record at fault, as `failed_records[].field` names it; empty for the record as a whole.
     pub fn field(&self) -> Cow<'static, str> {
         match self {

@@ -5,6 +5,7 @@ use footfall_model::Value;
 use crate::decode::{Properties, Record};
 use crate::fault::Fault;
 use crate::ids::{id_text, truncate};
+use crate::repairs::Repairs;
 
 /// A record while it is judged. Each part is taken out as it is settled.
 #[derive(Default)]
@@ -21,6 +22,7 @@ pub(super) struct Draft {
     pub ignore: bool,
     pub bytes: usize,
     pub broken_text: Option<Fault>,
+    pub repairs: Repairs,
     /// What is left of them.
     pub properties: Properties,
 }

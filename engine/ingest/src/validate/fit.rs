@@ -5,6 +5,7 @@ use footfall_model::Value;
 use crate::ids::{json_text, truncate};
 use crate::limits::{CONTAINER_BYTES_MAX, DEPTH_MAX, NESTED_MAX, PROFILE_CONTAINER_BYTES_MAX};
 use crate::members::keep_last;
+use crate::repairs::{Repair, Repairs};
 
 /// What is too much about a list or an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,15 +16,16 @@ pub(crate) enum Misfit {
 }
 
 /// Checks the list or object of an event's property, cuts its texts, and unless `strict` cuts whatever else is too much.
-pub(super) fn container(value: &mut Value, strict: bool) -> Result<(), Misfit> {
+pub(super) fn container(value: &mut Value, strict: bool, repairs: &mut Repairs) -> Result<(), Misfit> {
     if strict {
         check(value, DEPTH_MAX, NESTED_MAX)?;
         if json_len(value) > CONTAINER_BYTES_MAX {
             return Err(Misfit::TooBig);
         }
     }
-    cut(value, DEPTH_MAX, NESTED_MAX);
+    cut(value, DEPTH_MAX, NESTED_MAX, repairs);
     if json_len(value) > CONTAINER_BYTES_MAX {
+        repairs.note(Repair::ElementsCut);
         keep_what_fits(value);
     }
     Ok(())
@@ -35,7 +37,7 @@ pub(crate) fn profile_container(value: &mut Value, strict: bool) -> Result<(), M
     if strict {
         check(value, DEPTH_MAX, usize::MAX)?;
     }
-    cut(value, DEPTH_MAX, usize::MAX);
+    cut(value, DEPTH_MAX, usize::MAX, &mut Repairs::default());
     if json_len(value) > PROFILE_CONTAINER_BYTES_MAX { Err(Misfit::TooBig) } else { Ok(()) }
 }
 
@@ -62,32 +64,42 @@ fn levels_below(outer: &Value, inner: &Value, levels: usize) -> usize {
     }
 }
 
-fn cut(value: &mut Value, levels: usize, members_max: usize) {
+fn cut(value: &mut Value, levels: usize, members_max: usize, repairs: &mut Repairs) {
     match value {
         Value::Text(text) => {
-            truncate(text);
+            if truncate(text) {
+                repairs.note(Repair::TextCut);
+            }
         }
         Value::List(_) | Value::Map(_) if levels == 0 => {
+            repairs.note(Repair::DepthFlattened);
             let mut text = json_text(value);
             truncate(&mut text);
             *value = Value::Text(text);
         }
         Value::List(items) => {
-            items.truncate(members_max);
+            if items.len() > members_max {
+                repairs.note(Repair::ElementsCut);
+                items.truncate(members_max);
+            }
             for item in items {
                 // As `levels_below`, which cannot look at the list while it lends an item.
                 let levels = if matches!(item, Value::Map(_)) { levels } else { levels.saturating_sub(1) };
-                cut(item, levels, members_max);
+                cut(item, levels, members_max, repairs);
             }
         }
         Value::Map(members) => {
-            members.truncate(members_max);
+            if members.len() > members_max {
+                repairs.note(Repair::ElementsCut);
+                members.truncate(members_max);
+            }
             let mut renamed = false;
             for (name, value) in members.iter_mut() {
                 renamed |= truncate(name);
-                cut(value, levels.saturating_sub(1), members_max);
+                cut(value, levels.saturating_sub(1), members_max, repairs);
             }
             if renamed {
+                repairs.note(Repair::NameCut);
                 keep_last(members);
             }
         }
@@ -153,12 +165,12 @@ mod tests {
     }
 
     fn check_strict(json: &str, expect: Option<Misfit>) {
-        assert_eq!(container(&mut value(json), true).err(), expect, "{json}");
+        assert_eq!(container(&mut value(json), true, &mut Repairs::default()).err(), expect, "{json}");
     }
 
     fn check_cut(json: &str, expect: &str) {
         let mut cut = value(json);
-        container(&mut cut, false).unwrap();
+        container(&mut cut, false, &mut Repairs::default()).unwrap();
         assert_eq!(json_text(&cut), expect);
     }
 

@@ -13,6 +13,9 @@
 //! | malformed `$insert_id`       | refused       | replaced by its hash              |
 //! | nested too deep              | refused       | deeper levels become JSON text    |
 //! | list or object too long, big | refused       | the first elements that fit       |
+//! | half of a surrogate pair     | refused       | U+FFFD                            |
+//!
+//! What was mended is told in [`Accepted::repairs`].
 //!
 //! Left out: what `$identify`, `$create_alias` and `$merge` do. Here they are events like any other.
 
@@ -34,6 +37,7 @@ use crate::fault::Fault;
 use crate::ids::{IdSource, denied_id, hashed, truncate};
 use crate::limits::{INSERT_ID_BYTES_MAX, PROPERTIES_MAX, RECORD_BYTES_MAX, TIME_AHEAD_MAX_MS, TIME_MIN_MS};
 use crate::members::{Members, keep_last, put};
+use crate::repairs::{Repair, Repairs};
 use crate::time::{self, Given, Notation};
 use draft::Draft;
 
@@ -114,6 +118,8 @@ pub enum Outcome {
 pub struct Accepted {
     pub token: Option<String>,
     pub event: Event,
+    /// What was changed to make it fit.
+    pub repairs: Repairs,
 }
 
 /// A record that is not stored.
@@ -173,16 +179,22 @@ fn judge(draft: &mut Draft, rules: &Rules<'_>, ids: &IdSource) -> Result<Outcome
         return Err(Fault::TooManyProperties);
     }
     if let Some(fault) = draft.broken_text.take() {
-        return Err(fault);
+        // Elsewhere only half a surrogate pair gets here, and the character in its place tells of it well enough.
+        if rules.strict {
+            return Err(fault);
+        }
+        draft.repairs.note(Repair::TextMended);
     }
     let time = settle_time(draft, &name, rules)?;
     let distinct_id = attribute(draft, &name, rules)?;
     let (insert_id, insert_id_generated) = settle_insert_id(draft, &name, rules, ids)?;
-    truncate(&mut name);
-    fit_properties(&mut properties, rules.strict)?;
+    if truncate(&mut name) {
+        draft.repairs.note(Repair::NameCut);
+    }
+    fit_properties(&mut properties, rules.strict, &mut draft.repairs)?;
     mark(&mut properties, rules.route);
     let event = Event { name, distinct_id, time, insert_id, insert_id_generated, properties };
-    Ok(Outcome::Accepted(Accepted { token, event }))
+    Ok(Outcome::Accepted(Accepted { token, event, repairs: draft.repairs }))
 }
 
 fn settle_time(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<i64, Fault> {
@@ -190,12 +202,20 @@ fn settle_time(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<i64, 
     let at = match time::read(draft.time.take().as_ref(), notation) {
         Given::At(at) => at,
         Given::Nothing if rules.strict && name != "$merge" => return Err(Fault::TimeInvalid),
-        Given::Nothing => return Ok(rules.now_ms),
+        Given::Nothing => {
+            draft.repairs.note(Repair::TimeMissing);
+            return Ok(rules.now_ms);
+        }
         Given::Nonsense => return Err(Fault::TimeInvalid),
     };
     if at > rules.now_ms {
-        let excessive = at.saturating_sub(rules.now_ms) > TIME_AHEAD_MAX_MS;
-        return if rules.strict && excessive { Err(Fault::TimeOutOfRange) } else { Ok(rules.now_ms) };
+        let ahead_ms = at.saturating_sub(rules.now_ms);
+        if rules.strict && ahead_ms > TIME_AHEAD_MAX_MS {
+            return Err(Fault::TimeOutOfRange);
+        }
+        draft.repairs.note(Repair::TimeAhead);
+        draft.repairs.ahead_ms = ahead_ms;
+        return Ok(rules.now_ms);
     }
     if let (Route::Track, Some(window)) = (rules.route, rules.track_window) {
         let window_ms = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
@@ -210,14 +230,17 @@ fn settle_time(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<i64, 
 fn attribute(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<String, Fault> {
     let given = match draft.distinct_id.take() {
         Some(id) if denied_id(&id) && rules.strict => return Err(Fault::IdDenied("distinct_id")),
-        Some(id) if denied_id(&id) => Some(String::new()),
+        Some(id) if denied_id(&id) => {
+            draft.repairs.note(Repair::DistinctIdDenied);
+            Some(String::new())
+        }
         given => given,
     };
     if rules.merge == MergeMode::Simplified {
-        if let Some(user) = usable(draft.user_id.take(), "$user_id", rules)? {
+        if let Some(user) = usable(draft.user_id.take(), "$user_id", rules, &mut draft.repairs)? {
             return Ok(user);
         }
-        if let Some(device) = usable(draft.device_id.take(), "$device_id", rules)? {
+        if let Some(device) = usable(draft.device_id.take(), "$device_id", rules, &mut draft.repairs)? {
             return Ok(format!("$device:{device}"));
         }
     }
@@ -225,7 +248,7 @@ fn attribute(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<String,
         return Ok(given);
     }
     if name == "$identify"
-        && let Some(identified) = usable(draft.identified_id.take(), "$identified_id", rules)?
+        && let Some(identified) = usable(draft.identified_id.take(), "$identified_id", rules, &mut draft.repairs)?
     {
         return Ok(identified);
     }
@@ -236,14 +259,19 @@ fn attribute(draft: &mut Draft, name: &str, rules: &Rules<'_>) -> Result<String,
 }
 
 /// An id that names somebody: not empty and not denied.
-fn usable(id: Option<String>, property: &'static str, rules: &Rules<'_>) -> Result<Option<String>, Fault> {
+fn usable(
+    id: Option<String>,
+    property: &'static str,
+    rules: &Rules<'_>,
+    repairs: &mut Repairs,
+) -> Result<Option<String>, Fault> {
     match id {
         Some(id) if denied_id(&id) => {
             if rules.strict {
-                Err(Fault::IdDenied(property))
-            } else {
-                Ok(None)
+                return Err(Fault::IdDenied(property));
             }
+            repairs.note(Repair::IdDenied);
+            Ok(None)
         }
         other => Ok(other.filter(|id| !id.is_empty())),
     }
@@ -259,33 +287,41 @@ fn settle_insert_id(draft: &mut Draft, name: &str, rules: &Rules<'_>, ids: &IdSo
         Some(_) => None,
     };
     match fault {
-        None => Ok((draft.insert_id.take().unwrap_or_default(), false)),
-        Some(Fault::InsertIdMissing) if name == "$merge" => Ok((ids.next_id(), true)),
-        Some(fault) if rules.strict => Err(fault),
+        None => return Ok((draft.insert_id.take().unwrap_or_default(), false)),
+        Some(Fault::InsertIdMissing) if name == "$merge" => return Ok((ids.next_id(), true)),
+        Some(fault) if rules.strict => return Err(fault),
         Some(Fault::InsertIdCharacters | Fault::InsertIdTooLong) => {
             let sent = draft.insert_id.take().unwrap_or_default();
             // Some denied values, like "[]", fail as malformed first; as hashes they would make strangers duplicates.
-            if denied_id(&sent) { Ok((ids.next_id(), true)) } else { Ok((hashed(&sent), false)) }
+            if !denied_id(&sent) {
+                draft.repairs.note(Repair::InsertIdHashed);
+                return Ok((hashed(&sent), false));
+            }
         }
-        Some(_) => Ok((ids.next_id(), true)),
+        Some(_) => {}
     }
+    draft.repairs.note(Repair::InsertIdMade);
+    Ok((ids.next_id(), true))
 }
 
-fn fit_properties(properties: &mut Members, strict: bool) -> Result<(), Fault> {
+fn fit_properties(properties: &mut Members, strict: bool, repairs: &mut Repairs) -> Result<(), Fault> {
     let mut cut = false;
     for (name, value) in properties.iter_mut() {
         cut |= truncate(name);
         match value {
             Value::Text(text) => {
-                truncate(text);
+                if truncate(text) {
+                    repairs.note(Repair::TextCut);
+                }
             }
             Value::List(_) | Value::Map(_) => {
-                fit::container(value, strict).map_err(|misfit| Fault::of_container(misfit, name))?;
+                fit::container(value, strict, repairs).map_err(|misfit| Fault::of_container(misfit, name))?;
             }
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {}
         }
     }
     if cut {
+        repairs.note(Repair::NameCut);
         keep_last(properties);
     }
     Ok(())

@@ -72,7 +72,7 @@ fn an_event_becomes_columns_and_properties() {
         ],
     };
     let Outcome::Accepted(by_track) = run(text, track()) else { panic!() };
-    assert_eq!(by_track, Accepted { token: Some("TOK".into()), event: expect.clone() });
+    assert_eq!(by_track, Accepted { token: Some("TOK".into()), event: expect.clone(), repairs: Repairs::default() });
     expect.properties.insert(2, property("$import", Value::Bool(true)));
     assert_eq!(accepted(text, strict()), expect);
 }
@@ -351,4 +351,35 @@ fn merge_modes_have_names() {
         assert_eq!(serde_json::to_value(mode).unwrap(), serde_json::Value::from(mode.to_string()));
     }
     assert_eq!("Original".parse::<MergeMode>(), Err(UnknownMergeMode));
+}
+
+/// Each change is told, and only where there was one.
+#[test]
+fn what_was_mended_is_told() {
+    let long = "x".repeat(300);
+    let repairs = |properties: &str, rules| match run(&with(properties), rules) {
+        Outcome::Accepted(accepted) => accepted.repairs,
+        other => panic!("{properties}: {other:?}"),
+    };
+    let check = |properties: &str, expect: &[Repair]| {
+        let repairs = repairs(properties, Rules { track_window: None, ..lenient() });
+        assert_eq!(repairs.iter().collect::<Vec<_>>(), expect, "{properties}");
+        assert_eq!(repairs.is_empty(), expect.is_empty());
+    };
+    check(r#""p":1"#, &[]);
+    check(r#""time":null"#, &[Repair::TimeMissing]);
+    check(r#""time":9999999999"#, &[Repair::TimeAhead]);
+    check(r#""distinct_id":"null""#, &[Repair::DistinctIdDenied]);
+    check(r#""$user_id":"0""#, &[Repair::IdDenied]);
+    check(r#""$insert_id":"""#, &[Repair::InsertIdMade]);
+    check(r#""$insert_id":"a b""#, &[Repair::InsertIdHashed]);
+    check(&format!(r#""p":"{long}""#), &[Repair::TextCut]);
+    check(&format!(r#""p":["{long}"]"#), &[Repair::TextCut]);
+    check(&format!(r#""{long}":1"#), &[Repair::NameCut]);
+    check(r#""p":[[[[1]]]]"#, &[Repair::DepthFlattened]);
+    check(&format!(r#""p":[{}]"#, vec!["1"; 300].join(",")), &[Repair::ElementsCut]);
+    check(r#""p":"\ud83d""#, &[Repair::TextMended]);
+    let ahead = format!(r#""time":{}"#, NOW + 1234);
+    assert_eq!(repairs(&ahead, track()).ahead_ms, 1234);
+    assert_eq!(repairs(&ahead, strict()).ahead_ms, 1234);
 }
