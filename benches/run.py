@@ -70,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--serve-args", default="", help="further arguments for `footfall serve`")
     parser.add_argument("--connections", type=int, default=32, help="of the load generator, for batches of 50")
     parser.add_argument("--work", type=Path, default=CACHE / "bench", help="for data and databases")
+    parser.add_argument("--profile", action="store_true", help="sample the server with `perf` while it ingests")
     parser.add_argument("--peers-only", action="store_true")
     parser.add_argument("--dry", action="store_true", help="print the section, leave RESULTS.md alone")
     parser.add_argument("--keep", action="store_true", help="keep the databases (the data is always kept)")
@@ -171,7 +172,8 @@ def measure_footfall(options, binary: Path, benches: Path, data: Path, work: Pat
         run["commands"].append(" ".join(Path(part).name if i == 0 else part for i, part in enumerate(server.command())))
         run["versions"]["footfall"] = f"Footfall ({run['commit']})"
         with watch:
-            run["ingest"] = ours.load(server, benches, data, run["meta"], options.connections)
+            profile = work / "profile" if options.profile else None
+            run["ingest"] = ours.load(server, benches, data, run["meta"], options.connections, profile)
         run["server"] = {"peak_load": server.peak_memory(), "stop_s": server.stop(), "start_s": server.start()}
         sizes = server.bytes_on_disk()
         run["bytes"] |= {"footfall (Parquet)": sizes["parquet"], "footfall (whole folder)": sizes["all"]}

@@ -71,15 +71,19 @@ def ingest(run: dict) -> list[str]:
     lines = [
         "Durable, acknowledged ingest over HTTP `/import`, JSON arrays, load generator on the same machine:",
         "",
-        "| phase | batch | connections | events | events/s | p50 ms | p99 ms | max ms | 429s |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| phase | batch | connections | events | events/s | p50 ms | p99 ms | max ms | server CPU µs/event | 429s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for phase in run["ingest"]:
         lines.append(
             f"| {phase['title']} | {phase['batch']} | {phase['connections']} | {phase['events']:,} | "
             f"{phase['events_per_s']:,.0f} | {phase['p50_ms']:.1f} | {phase['p99_ms']:.1f} | {phase['max_ms']:.1f} | "
-            f"{phase['retries']} |"
+            f"{phase['cpu_us_per_event']:.1f} | {phase['retries']} |"
         )
+    for phase in run["ingest"]:
+        if phase["top"]:
+            lines += ["", f"Most samples in batches of {phase['batch']}, {phase['title']}:", ""]
+            lines += [f"- {line}" for line in phase["top"]]
     server = run["server"]
     lines += [
         "",

@@ -96,6 +96,11 @@ class Footfall:
                 return int(line.split()[1]) * 1024
         return 0
 
+    def cpu_seconds(self) -> float:
+        """Processor time of all its threads since the start, in user space and in the kernel."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def bytes_on_disk(self) -> dict[str, int]:
         """Parquet alone, and all that the folder holds."""
         sizes = {"parquet": 0, "all": 0, "files": 0}
