@@ -1,7 +1,7 @@
 //! One error for all handlers, and its form in each protocol.
 //!
 //! A handler says what is wrong; the route's protocol says how that looks: `IntoResponse` is the native form,
-//! [`ApiError::into_mixpanel`] the form of the Mixpanel query and export routes.
+//! [`ApiError::into_mixpanel`] that of the Mixpanel query and export routes, [`ApiError::into_app`] that of the app routes.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -76,6 +76,11 @@ impl ApiError {
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"footfall\""));
         }
         response
+    }
+
+    /// The form of `/api/app/*`.
+    pub fn into_app(self) -> Response {
+        self.respond(json!({"status": "error", "error": self.mixpanel_message()}))
     }
 
     /// This form has no place for the parameter at fault, so the text names it, unless it does already.

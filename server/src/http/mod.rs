@@ -1,5 +1,6 @@
 //! The HTTP listener: one router for everything, one file per resource.
 
+mod app_api;
 mod cors;
 mod error;
 pub mod health;
@@ -8,6 +9,7 @@ pub mod native;
 mod observe;
 mod params;
 pub mod query;
+mod sdk;
 mod slash;
 
 use axum::extract::DefaultBodyLimit;
@@ -34,12 +36,17 @@ pub fn app(state: AppState) -> Router {
     let answers = Router::new()
         .merge(query::routes())
         .merge(native::routes())
+        .merge(app_api::routes())
         .layer(DefaultBodyLimit::max(QUERY_BODY_MAX))
         .layer(
             CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_MIN)),
         );
-    let routes =
-        Router::new().merge(ingest::routes()).merge(answers).merge(native::local_routes()).merge(health::routes());
+    let routes = Router::new()
+        .merge(ingest::routes())
+        .merge(sdk::routes())
+        .merge(answers)
+        .merge(native::local_routes())
+        .merge(health::routes());
     finish(routes.with_state(state))
 }
 

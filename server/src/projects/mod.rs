@@ -154,6 +154,19 @@ impl Projects {
         self.look_up(|index| index.by_api_secret(secret).map(|e| e.project.clone())).await
     }
 
+    /// The project whose API secret or token this is. Both look alike, and asking for one after the other would list
+    /// the store for every token that is no secret.
+    pub async fn by_secret_or_token(&self, text: &str) -> Result<Option<Arc<Project>>, Error> {
+        if !secret::is_hex_32(text) {
+            return Ok(None);
+        }
+        let find = |index: &Index| {
+            let found = index.by_token(text).or_else(|| index.by_api_secret(text));
+            found.map(|entry| entry.project.clone())
+        };
+        self.look_up(find).await
+    }
+
     /// The account, provided that the secret is right.
     pub async fn by_service_account(&self, username: &str, secret: &str) -> Result<Option<ServiceAccount>, Error> {
         let known = self.look_up(|index| index.account(username)).await?;

@@ -161,10 +161,7 @@ async fn authorize(state: &AppState, headers: &HeaderMap, params: &Params) -> Re
     }
     let mut own = None;
     if let Some(user) = credentials.as_ref().filter(|c| c.password.is_none()).map(|c| &c.username) {
-        own = state.projects.by_api_secret(user).await?;
-        if own.is_none() {
-            own = state.projects.by_token(user).await?;
-        }
+        own = state.projects.by_secret_or_token(user).await?;
     }
     if own.is_none()
         && let Some(key) = params.get("api_key")
