@@ -14,7 +14,7 @@ use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{KeyCache, Recovered, Shared, open_store, remove_leftovers};
+use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, remove_leftovers};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{Engine, EngineOptions, Error, ErrorKind};
@@ -58,6 +58,7 @@ impl Engine {
             store,
             segments: SegmentCaches::new(CHUNK_CACHE_BYTES),
             keys: KeyCache::new(KEY_CACHE_BYTES),
+            kept: KeptBudget::new(options.live.kept_bytes_total),
         };
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(QUERY_MEMORY_BYTES)))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use footfall_model::ProjectId;
-use footfall_storage::ProjectOptions;
+use footfall_storage::{KeptLimits, ProjectOptions};
 
 /// Plain settings of an engine; see `Default` for what a laptop wants.
 #[derive(Clone, Debug)]
@@ -21,6 +21,28 @@ pub struct EngineOptions {
     pub flush_age: Duration,
     /// Threads of the pool that queries run on.
     pub query_threads: usize,
+    pub live: LiveOptions,
+}
+
+/// Bounds of live views: plain settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveOptions {
+    /// Flushed rows of a project that stay in memory for viewers that are behind or come back.
+    pub kept_rows: usize,
+    /// Memory that these rows of one project may take.
+    pub kept_bytes: usize,
+    /// Memory that they may take in all projects together.
+    pub kept_bytes_total: usize,
+    /// Viewers of one project at once.
+    pub viewers: usize,
+    /// Viewers of all projects at once.
+    pub viewers_total: usize,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        Self { kept_rows: 65_536, kept_bytes: 32 << 20, kept_bytes_total: 256 << 20, viewers: 32, viewers_total: 256 }
+    }
 }
 
 impl Default for EngineOptions {
@@ -33,6 +55,7 @@ impl Default for EngineOptions {
             flush_rows: 500_000,
             flush_age: Duration::from_secs(600),
             query_threads: threads,
+            live: LiveOptions::default(),
         }
     }
 }
@@ -44,7 +67,8 @@ impl EngineOptions {
     }
 
     pub(crate) fn project(&self, shards: u16) -> ProjectOptions {
-        ProjectOptions { shards, seal_rows: 16_384, live_rows_max: self.live_rows_max() }
+        let kept = KeptLimits { rows_max: self.live.kept_rows, bytes_max: self.live.kept_bytes };
+        ProjectOptions { shards, seal_rows: 16_384, live_rows_max: self.live_rows_max(), kept }
     }
 }
 

@@ -1,7 +1,9 @@
 //! Everything that speaks DataFusion planning: the catalog of a snapshot, expressions as column code, reports, SQL.
 //!
-//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`export`].
+//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`export`],
+//! [`arrivals`].
 
+pub mod arrivals;
 pub mod calendar;
 pub mod catalog;
 pub mod compile;

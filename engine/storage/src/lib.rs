@@ -17,18 +17,24 @@ pub mod project;
 pub mod segment;
 pub mod table;
 
+mod arrivals;
 mod durable;
 mod error;
+mod kept;
 mod keys;
 mod live;
 mod recent;
 mod store;
 mod users;
 
+pub use arrivals::{ArrivedRows, LiveRow};
 pub use durable::DurableLocal;
 pub use error::StorageError;
+pub use kept::{KeptBudget, KeptLimits};
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
-pub use project::{Arrival, ImportBatch, IngestSummary, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot};
+pub use project::{
+    Arrival, Arrived, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot,
+};
 pub use recent::KeyCache;
 pub use store::{open_store, remove_leftovers};

@@ -1,23 +1,33 @@
 //! A project's recent events: durable in the log, not yet in a segment.
 //!
 //! Rows are appended in blocks, one block per request, in log order. A block becomes visible as a whole when the log
-//! says it is durable. Visible blocks are sealed into Arrow chunks, which queries read like small segments.
+//! says it is durable. Visible blocks are sealed into Arrow chunks, which queries read like small segments. Chunks that
+//! are in segments are no part of any answer, but the last of them are kept within bounds ([`Kept`]), so that whoever
+//! follows the arrivals may fall behind a flush.
+//!
+//! ```text
+//! positions  0 ─── forgotten ─── kept ─── sealed ─── tail ─── pending ─── next
+//!                                         └── visible ──┘
+//! ```
 //!
 //! Invariants:
 //! - V1: a position (row number since the start) never changes its row; positions are dense.
 //! - V2: what is visible is a prefix, cut between blocks: half of a request is never seen.
 //! - V3: a sealed chunk holds only visible rows.
+//! - V4: kept, sealed and tail are adjacent, so they hold every visible row from the first one held.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, lexsort_to_indices};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use footfall_model::{Shard, StoredEvent, Uid};
 
+use crate::arrivals::{ArrivedRows, LiveRow};
 use crate::columns::{Builtin, Catalog, RowReader, to_batch};
+use crate::kept::Kept;
 use crate::log::Lsn;
 
 /// The rows of one request, contiguous from `first`.
@@ -78,6 +88,12 @@ impl LiveChunk {
     pub(crate) fn reader(&self) -> &RowReader {
         &self.reader
     }
+
+    /// Memory that its columns hold, what they have reserved included.
+    pub(crate) fn bytes(&self) -> usize {
+        let orders: usize = self.by_shard.iter().map(|(_, rows)| rows.get_array_memory_size()).sum();
+        self.batch.get_array_memory_size() + orders
+    }
 }
 
 /// Rows of each shard in segment order.
@@ -102,8 +118,9 @@ fn order_by_shard(batch: &RecordBatch) -> Result<Vec<(Shard, UInt32Array)>, Arro
 }
 
 /// The live rows of one project.
-#[derive(Default)]
 pub(crate) struct LiveRows {
+    /// In segments already: for those who follow the arrivals, not for queries.
+    kept: Kept,
     /// Visible and in Arrow.
     sealed: Vec<Arc<LiveChunk>>,
     /// Visible, as rows.
@@ -117,6 +134,10 @@ pub(crate) struct LiveRows {
 }
 
 impl LiveRows {
+    pub fn new(kept: Kept) -> Self {
+        Self { kept, sealed: Vec::new(), tail: Vec::new(), pending: VecDeque::new(), next: 0, tail_chunk: None }
+    }
+
     /// Position that the next row will have.
     pub fn next_position(&self) -> u64 {
         self.next
@@ -217,11 +238,49 @@ impl LiveRows {
         self.sealed.first().map(|c| c.lsns.0).or(blocks)
     }
 
-    /// Forgets rows that are in segments now.
+    /// Rows below a position are in segments now: forgets them, but for the last ones, which are kept.
     pub fn drop_below(&mut self, position: u64) {
-        self.sealed.retain(|c| c.end() > position);
-        self.tail.retain(|b| b.end() > position);
+        let flushed = self.sealed.partition_point(|c| c.end() <= position);
+        for chunk in self.sealed.drain(..flushed) {
+            self.kept.push(chunk);
+        }
+        // A flush has sealed all that it wrote.
+        debug_assert!(self.tail.first().is_none_or(|b| b.end() > position), "V4: flushed rows were sealed");
         self.tail_chunk = None;
+    }
+
+    /// The first visible row at or after `from`, and the rows of its block or chunk that follow it, at most `rows_max`.
+    /// `None`: nothing is visible there yet. If rows at `from` are forgotten, what is answered starts after them.
+    pub fn arrived(&self, from: u64, rows_max: usize) -> Option<ArrivedRows> {
+        let tail_first = self.tail.first().map_or(u64::MAX, |b| b.first);
+        if from >= tail_first {
+            let block = self.tail.get(self.tail.partition_point(|b| b.end() <= from))?;
+            return Some(ArrivedRows::of_block(block).from_position(from).first_rows(rows_max));
+        }
+        let kept = self.kept.chunks().find(|c| c.end() > from);
+        let chunk = kept.or_else(|| self.sealed.get(self.sealed.partition_point(|c| c.end() <= from)));
+        let rows = match chunk {
+            Some(chunk) => ArrivedRows::of_chunk(chunk),
+            // Only tail rows are held, and `from` is before them.
+            None => ArrivedRows::of_block(self.tail.first()?),
+        };
+        Some(rows.from_position(from).first_rows(rows_max))
+    }
+
+    /// The position of the first held row that came after `received_at`, and whether all such rows are held.
+    pub fn position_after(&self, received_at: i64) -> (u64, bool) {
+        let parts = self.kept.chunks().chain(&self.sealed).map(ArrivedRows::of_chunk);
+        let parts = parts.chain(self.tail.iter().map(ArrivedRows::of_block));
+        let position = parts.filter_map(|rows| rows.first_after(received_at)).next();
+        (position.unwrap_or_else(|| self.visible_end()), received_at >= self.kept.forgotten_received_at())
+    }
+
+    /// When the last visible row arrived, as far as it is known.
+    pub fn last_visible_received_at(&self) -> i64 {
+        let tail = self.tail.last().and_then(|b| b.rows.last()).map(|row| row.received_at);
+        let last = |chunk: &Arc<LiveChunk>| chunk.reader().received_at(chunk.rows().saturating_sub(1));
+        let chunk = || self.sealed.last().or_else(|| self.kept.chunks().last()).map(last);
+        tail.or_else(chunk).unwrap_or_else(|| self.kept.forgotten_received_at())
     }
 }
 
@@ -230,25 +289,6 @@ pub(crate) enum Tail {
     Empty,
     Chunk(Arc<LiveChunk>),
     Blocks(Vec<Block>),
-}
-
-/// One live row, wherever it is.
-pub(crate) enum LiveRow<'a> {
-    Plain(&'a StoredEvent),
-    Sealed(&'a RowReader, usize),
-}
-
-impl LiveRow<'_> {
-    pub fn has_properties(&self, expected: &[(String, footfall_model::Value)]) -> bool {
-        match self {
-            Self::Sealed(reader, row) => reader.has_properties(*row, expected),
-            Self::Plain(stored) => {
-                let held = &stored.event.properties;
-                held.len() == expected.len()
-                    && expected.iter().all(|(name, value)| held.iter().any(|(n, v)| n == name && v == value))
-            }
-        }
-    }
 }
 
 /// Turns blocks into a chunk. CPU work: call it without holding the project's lock.

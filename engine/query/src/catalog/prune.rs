@@ -1,4 +1,6 @@
-//! What a filter says about which days and which events can matter.
+//! What a filter says about which days, arrivals, users and events can matter.
+
+use std::ops::RangeInclusive;
 
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::utils::split_conjunction;
@@ -14,6 +16,12 @@ pub struct Bounds {
     pub time_max: Option<i64>,
     /// Sorted, unique; `None` is any event.
     pub events: Option<Vec<String>>,
+    /// Sorted, unique; `None` is any user.
+    pub distinct_ids: Option<Vec<String>>,
+    /// Microseconds, inclusive.
+    pub received_min: Option<i64>,
+    /// Microseconds, inclusive.
+    pub received_max: Option<i64>,
 }
 
 impl Bounds {
@@ -30,7 +38,7 @@ impl Bounds {
 
     /// Whether the scan itself keeps exactly the rows that a filter keeps: it does for conditions on the event's name.
     pub fn is_exact(filter: &Expr) -> bool {
-        split_conjunction(filter).into_iter().all(|conjunct| event_names(conjunct).is_some())
+        split_conjunction(filter).into_iter().all(|conjunct| texts_of(conjunct, Builtin::Event).is_some())
     }
 
     /// Whether rows of a UTC day can be in the answer.
@@ -39,13 +47,25 @@ impl Bounds {
         self.time_max.is_none_or(|max| start <= max) && self.time_min.is_none_or(|min| min < start + 86_400_000)
     }
 
+    /// Whether rows that arrived within a range can be in the answer.
+    pub fn may_hold_received(&self, received: &RangeInclusive<i64>) -> bool {
+        self.received_max.is_none_or(|max| *received.start() <= max)
+            && self.received_min.is_none_or(|min| min <= *received.end())
+    }
+
+    /// Whether every row that arrived within a range can be in the answer.
+    pub fn holds_all_received(&self, received: &RangeInclusive<i64>) -> bool {
+        self.received_max.is_none_or(|max| *received.end() <= max)
+            && self.received_min.is_none_or(|min| min <= *received.start())
+    }
+
     fn narrow(&mut self, conjunct: &Expr) {
-        if let Some(names) = event_names(conjunct) {
-            let kept = match self.events.take() {
-                None => names,
-                Some(before) => before.into_iter().filter(|n| names.contains(n)).collect(),
-            };
-            self.events = Some(kept);
+        if let Some(names) = texts_of(conjunct, Builtin::Event) {
+            self.events = Some(both(self.events.take(), names));
+            return;
+        }
+        if let Some(ids) = texts_of(conjunct, Builtin::DistinctId) {
+            self.distinct_ids = Some(both(self.distinct_ids.take(), ids));
             return;
         }
         match conjunct {
@@ -56,6 +76,8 @@ impl Bounds {
                     (millis(left), is_column(right, Builtin::Time), op.swap())
                 {
                     self.narrow_time(flipped, at);
+                } else if let (true, Some(at)) = (is_column(left, Builtin::ReceivedAt), micros(right)) {
+                    self.narrow_received(*op, at);
                 }
             }
             Expr::Between(between) if !between.negated && is_column(&between.expr, Builtin::Time) => {
@@ -70,28 +92,47 @@ impl Bounds {
 
     /// Literals finer than a millisecond were floored: every bound stays inclusive, which is never too narrow.
     fn narrow_time(&mut self, op: Operator, at: i64) {
-        let (min, max) = match op {
-            Operator::Eq => (Some(at), Some(at)),
-            Operator::Gt | Operator::GtEq => (Some(at), None),
-            Operator::Lt | Operator::LtEq => (None, Some(at)),
-            _ => (None, None),
-        };
-        if let Some(min) = min {
-            self.time_min = Some(self.time_min.map_or(min, |m| m.max(min)));
-        }
-        if let Some(max) = max {
-            self.time_max = Some(self.time_max.map_or(max, |m| m.min(max)));
-        }
+        let (min, max) = inclusive(op, at);
+        self.time_min = self.time_min.max(min);
+        self.time_max = least(self.time_max, max);
+    }
+
+    fn narrow_received(&mut self, op: Operator, at: i64) {
+        let (min, max) = inclusive(op, at);
+        self.received_min = self.received_min.max(min);
+        self.received_max = least(self.received_max, max);
     }
 }
 
-/// The names that `event = 'x'` or `event IN ('x', 'y')` allows.
-fn event_names(expr: &Expr) -> Option<Vec<String>> {
-    let mut names = match expr {
+/// Least and greatest value that a comparison with a literal allows, or a little less and more.
+fn inclusive(op: Operator, at: i64) -> (Option<i64>, Option<i64>) {
+    match op {
+        Operator::Eq => (Some(at), Some(at)),
+        Operator::Gt | Operator::GtEq => (Some(at), None),
+        Operator::Lt | Operator::LtEq => (None, Some(at)),
+        _ => (None, None),
+    }
+}
+
+/// The lesser bound; none is no bound.
+fn least(a: Option<i64>, b: Option<i64>) -> Option<i64> {
+    a.into_iter().chain(b).min()
+}
+
+fn both(before: Option<Vec<String>>, texts: Vec<String>) -> Vec<String> {
+    match before {
+        None => texts,
+        Some(before) => before.into_iter().filter(|text| texts.contains(text)).collect(),
+    }
+}
+
+/// The texts that `column = 'x'` or `column IN ('x', 'y')` allows.
+fn texts_of(expr: &Expr, column: Builtin) -> Option<Vec<String>> {
+    let mut texts = match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            let literal = if is_column(left, Builtin::Event) {
+            let literal = if is_column(left, column) {
                 right
-            } else if is_column(right, Builtin::Event) {
+            } else if is_column(right, column) {
                 left
             } else {
                 return None;
@@ -99,18 +140,18 @@ fn event_names(expr: &Expr) -> Option<Vec<String>> {
             vec![text(literal)?]
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            let mut names = event_names(left)?;
-            names.extend(event_names(right)?);
-            names
+            let mut texts = texts_of(left, column)?;
+            texts.extend(texts_of(right, column)?);
+            texts
         }
-        Expr::InList(list) if !list.negated && is_column(&list.expr, Builtin::Event) => {
+        Expr::InList(list) if !list.negated && is_column(&list.expr, column) => {
             list.list.iter().map(text).collect::<Option<Vec<_>>>()?
         }
         _ => return None,
     };
-    names.sort_unstable();
-    names.dedup();
-    Some(names)
+    texts.sort_unstable();
+    texts.dedup();
+    Some(texts)
 }
 
 fn is_column(expr: &Expr, builtin: Builtin) -> bool {
@@ -134,6 +175,14 @@ fn millis(expr: &Expr) -> Option<i64> {
     }
 }
 
+/// Microseconds; literals that are coarser or finer are not used, so that no bound is too narrow.
+fn micros(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(t), _), _) => Some(*t),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::{col, lit};
@@ -151,7 +200,12 @@ mod tests {
             at(5000).gt(col("time")),
             col("event").eq(lit("A")).or(col("event").eq(lit("C"))),
         ]);
-        let expected = Bounds { time_min: Some(1000), time_max: Some(5000), events: Some(vec!["A".to_owned()]) };
+        let expected = Bounds {
+            time_min: Some(1000),
+            time_max: Some(5000),
+            events: Some(vec!["A".to_owned()]),
+            ..Bounds::default()
+        };
         assert_eq!(bounds, expected);
     }
 
@@ -164,8 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn users_and_arrivals_narrow_too() {
+        let at = |us: i64| Expr::Literal(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())), None);
+        let bounds = Bounds::of(&[
+            col("distinct_id").eq(lit("u")).and(col("received_at").gt_eq(at(10))),
+            col("received_at").lt(at(20)),
+            col("received_at").lt(at(30)),
+        ]);
+        assert_eq!(bounds.distinct_ids, Some(vec!["u".to_owned()]));
+        assert_eq!((bounds.received_min, bounds.received_max), (Some(10), Some(20)));
+        assert_eq!([0..=9, 0..=10, 20..=25, 21..=25].map(|r| bounds.may_hold_received(&r)), [false, true, true, false]);
+        assert_eq!([9..=12, 10..=20, 11..=21].map(|r| bounds.holds_all_received(&r)), [false, true, false]);
+        assert!(!Bounds::is_exact(&col("distinct_id").eq(lit("u"))));
+    }
+
+    #[test]
     fn days_touch_their_bounds() {
-        let bounds = Bounds { time_min: Some(86_400_000), time_max: Some(2 * 86_400_000), events: None };
+        let bounds = Bounds { time_min: Some(86_400_000), time_max: Some(2 * 86_400_000), ..Bounds::default() };
         assert_eq!([0, 1, 2, 3].map(|day| bounds.may_hold_day(day)), [false, true, true, false]);
     }
 }

@@ -80,7 +80,7 @@ impl ShardScanExec {
     fn parts(&self, lane: usize) -> Vec<Part> {
         let (Some(shards), Some(segments)) = (self.lanes.get(lane), self.segments.get(lane)) else { return Vec::new() };
         let mut parts = Vec::new();
-        for shard in shards.clone().map(Shard) {
+        for shard in shards.clone().map(Shard).filter(|shard| may_hold_users(&self.snapshot, *shard, &self.bounds)) {
             let of_shard = segments.iter().filter(|s| s.shard == shard);
             parts.extend(of_shard.map(|segment| Part::Segment(segment.clone())));
             let live = self.snapshot.live.iter().filter(|chunk| chunk.shard_rows(shard).is_some());
@@ -98,11 +98,21 @@ fn lanes(shards: u16, lanes_max: usize) -> Vec<Range<u16>> {
 }
 
 fn lane_segments(snapshot: &Snapshot, lane: &Range<u16>, bounds: &Bounds) -> Vec<Arc<Segment>> {
-    let wanted = |s: &&Arc<Segment>| lane.contains(&s.shard.0) && bounds.may_hold_day(s.day);
+    let wanted = |s: &&Arc<Segment>| {
+        lane.contains(&s.shard.0)
+            && bounds.may_hold_day(s.day)
+            && bounds.may_hold_received(&s.received)
+            && may_hold_users(snapshot, s.shard, bounds)
+    };
     let mut segments: Vec<_> = snapshot.segments.iter().filter(wanted).cloned().collect();
     // The set is ordered by (day, shard, age); the sort is stable.
     segments.sort_by_key(|s| (s.shard, s.day));
     segments
+}
+
+/// Whether a shard can hold rows of the users that the bounds name.
+fn may_hold_users(snapshot: &Snapshot, shard: Shard, bounds: &Bounds) -> bool {
+    bounds.distinct_ids.as_ref().is_none_or(|ids| ids.iter().any(|id| snapshot.shard_of(id) == shard))
 }
 
 fn partitioning(lanes: &[Range<u16>], schema: &SchemaRef) -> Result<Partitioning> {

@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::{filter_record_batch, take_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{cast, filter_record_batch, take_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use footfall_model::Shard;
 use footfall_storage::columns::Builtin;
-use footfall_storage::segment::{Segment, day_of};
+use footfall_storage::segment::{OpenSegment, Segment, day_of};
 use footfall_storage::{LiveChunk, Snapshot, StorageError};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
@@ -79,10 +79,13 @@ impl LaneScan {
     async fn read_segment(self: Arc<Self>, segment: Arc<Segment>) -> Result<Batches> {
         let files = &self.snapshot.files;
         let open = files.open(&segment).await.map_err(external)?;
-        let rows: Option<Vec<Range<usize>>> = self.bounds.events.as_ref().map(|events| {
+        let mut rows: Option<Vec<Range<usize>>> = self.bounds.events.as_ref().map(|events| {
             let ranges = events.iter().filter_map(|event| open.index.rows(event));
             merged(ranges)
         });
+        if !self.bounds.holds_all_received(&segment.received) {
+            rows = Some(self.rows_received(&segment, &open, rows.as_deref()).await?);
+        }
         if rows.as_ref().is_some_and(Vec::is_empty) {
             self.metrics.segments_skipped.add(1);
             return Ok(stream::empty().boxed());
@@ -102,6 +105,30 @@ impl LaneScan {
             scan.compute(&batch, segment.day, segment.shard)
         });
         Ok(batches.boxed())
+    }
+
+    /// Which rows arrived within the bounds: one narrow column is read to spare the pages of all others.
+    async fn rows_received(
+        &self,
+        segment: &Segment,
+        open: &OpenSegment,
+        within: Option<&[Range<usize>]>,
+    ) -> Result<Vec<Range<usize>>> {
+        let files = &self.snapshot.files;
+        let mut at = RowCursor::new(within, segment.rows as usize);
+        let names = [Builtin::ReceivedAt.name()];
+        let mut batches = files.read(segment, open, &names, within, self.batch_rows).map_err(external)?;
+        let mut rows = Vec::new();
+        while let Some(batch) = batches.try_next().await.map_err(external)? {
+            let received = cast(batch.column(0), &Builtin::ReceivedAt.data_type())?;
+            for received_at in received.as_primitive::<TimestampMicrosecondType>().values() {
+                let Some(row) = at.next() else { break };
+                if self.bounds.may_hold_received(&(*received_at..=*received_at)) {
+                    rows.push(row..row + 1);
+                }
+            }
+        }
+        Ok(merged(rows.into_iter()))
     }
 
     fn read_live(self: Arc<Self>, chunk: &Arc<LiveChunk>, shard: Shard) -> Result<Batches> {

@@ -18,7 +18,9 @@ use datafusion::prelude::SessionContext;
 use footfall_model::{Event, ProjectId, Value};
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{Arrival, KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
+use footfall_storage::{
+    Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, open_store,
+};
 
 use super::Shape;
 use crate::session::Sessions;
@@ -43,8 +45,14 @@ impl Fixture {
             store: open_store(dir.path(), None).unwrap(),
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),
+            kept: KeptBudget::new(0),
         };
-        let options = ProjectOptions { shards: 4, seal_rows: 16, live_rows_max: 1_000_000 };
+        let options = ProjectOptions {
+            shards: 4,
+            seal_rows: 16,
+            live_rows_max: 1_000_000,
+            kept: KeptLimits { rows_max: 0, bytes_max: 0 },
+        };
         let store = ProjectStore::open(ProjectId(1), options, &shared, Vec::new()).await.unwrap();
         let runtime = RuntimeEnvBuilder::new().build_arc().unwrap();
         Self { _dir: dir, store, sessions: Sessions::new(runtime, 2) }

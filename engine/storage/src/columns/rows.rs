@@ -1,5 +1,5 @@
 //! Rows to columns when live rows are sealed, and columns to rows where a whole event is wanted again: comparing a
-//! resent copy, raw export.
+//! resent copy, raw export, recent events.
 
 use std::sync::Arc;
 
@@ -10,10 +10,11 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
-use footfall_model::{StoredEvent, Uid, Value};
+use footfall_model::{Event, StoredEvent, Uid, Value};
 use hashbrown::HashMap;
 
 use super::{Builtin, Catalog, PropertyColumn, PropertyType};
+use crate::keys::generated_insert_id;
 
 /// Builds one batch in the order given. New (property, type) pairs are added to `catalog`, which is copied only then.
 pub fn to_batch<'a>(
@@ -246,21 +247,32 @@ impl RowReader {
     /// The row's properties that are set, in the catalog's order.
     pub fn properties(&self, row: usize) -> impl Iterator<Item = (&str, Value)> {
         self.properties.iter().filter(move |(_, array)| array.is_valid(row)).map(move |(column, array)| {
-            let value = match column.kind {
-                PropertyType::Null => Value::Null,
-                PropertyType::Boolean => Value::Bool(array.as_boolean().value(row)),
-                PropertyType::Integer => Value::Int(array.as_primitive::<Int64Type>().value(row)),
-                PropertyType::Double => Value::Float(array.as_primitive::<Float64Type>().value(row)),
-                PropertyType::String => Value::Text(array.as_string::<i32>().value(row).to_owned()),
-                PropertyType::Json | PropertyType::Texts => {
-                    let text = array.as_string::<i32>().value(row);
-                    // Only our own writer fills json columns; text that does not parse is kept as text.
-                    serde_json::from_str::<serde_json::Value>(text)
-                        .map_or_else(|_| Value::Text(text.to_owned()), Value::from)
-                }
-            };
+            let value = value_at(column.kind, array, row);
             (column.property.as_ref(), value)
         })
+    }
+
+    /// One property of the row, if it is set.
+    pub fn property(&self, row: usize, name: &str) -> Option<Value> {
+        let mut columns = self.properties.iter().filter(|(column, _)| column.property.as_ref() == name);
+        columns.find(|(_, array)| array.is_valid(row)).map(|(column, array)| value_at(column.kind, array, row))
+    }
+
+    /// The row as an event of its own.
+    pub fn stored_event(&self, row: usize) -> StoredEvent {
+        let (received_at, insert_id) = (self.received_at(row), self.insert_id(row));
+        StoredEvent {
+            event: Event {
+                name: self.event(row).to_owned(),
+                distinct_id: self.distinct_id(row).to_owned(),
+                time: self.time(row),
+                insert_id: insert_id.to_owned(),
+                insert_id_generated: insert_id == generated_insert_id(received_at),
+                properties: self.properties(row).map(|(name, value)| (name.to_owned(), value)).collect(),
+            },
+            uid: self.uid(row),
+            received_at,
+        }
     }
 
     /// Whether the stored row carries exactly these properties, in any order.
@@ -276,9 +288,24 @@ impl RowReader {
     }
 }
 
+fn value_at(kind: PropertyType, array: &ArrayRef, row: usize) -> Value {
+    match kind {
+        PropertyType::Null => Value::Null,
+        PropertyType::Boolean => Value::Bool(array.as_boolean().value(row)),
+        PropertyType::Integer => Value::Int(array.as_primitive::<Int64Type>().value(row)),
+        PropertyType::Double => Value::Float(array.as_primitive::<Float64Type>().value(row)),
+        PropertyType::String => Value::Text(array.as_string::<i32>().value(row).to_owned()),
+        PropertyType::Json | PropertyType::Texts => {
+            let text = array.as_string::<i32>().value(row);
+            // Only our own writer fills json columns; text that does not parse is kept as text.
+            serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::Text(text.to_owned()), Value::from)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use footfall_model::{Event, Shard};
+    use footfall_model::Shard;
 
     use super::*;
 

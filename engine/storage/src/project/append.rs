@@ -198,6 +198,12 @@ impl ProjectStore {
         let _ = failpoint::hit("shard::apply");
         let mut state = self.state.lock();
         state.publish(lsn);
+        let end = state.live.visible_end();
+        drop(state);
+        // Costs nothing but this test while nobody follows the arrivals.
+        if self.arrived.receiver_count() > 0 {
+            self.arrived.send_replace(end);
+        }
     }
 
     /// Turns the visible tail into Arrow once it is large, off the log's thread and outside the lock.

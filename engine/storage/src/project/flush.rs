@@ -327,11 +327,14 @@ fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> Segment {
         rows: encoded.rows,
         bytes: encoded.bytes.len() as u64,
         crc32c: encoded.crc32c,
+        received: encoded.received.clone(),
     }
 }
 
 /// Tag of a table entry: the file's checksum in hexadecimal.
 pub(super) const CHECKSUM_TAG: &str = "footfall.crc32c";
+/// Tag of a table entry: arrival of the file's first and last rows, `MIN..MAX` in microseconds since the epoch.
+pub(super) const RECEIVED_TAG: &str = "footfall.received";
 
 fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
     AddFile {
@@ -342,7 +345,10 @@ fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
         ],
         bytes: segment.bytes,
         rows: segment.rows,
-        tags: BTreeMap::from([(CHECKSUM_TAG.to_owned(), format!("{:08x}", segment.crc32c))]),
+        tags: BTreeMap::from([
+            (CHECKSUM_TAG.to_owned(), format!("{:08x}", segment.crc32c)),
+            (RECEIVED_TAG.to_owned(), format!("{}..{}", segment.received.start(), segment.received.end())),
+        ]),
         stats: vec![ColumnStats::timestamp_millis(Builtin::Time.name(), encoded.time_min, encoded.time_max, 0)],
     }
 }

@@ -13,14 +13,16 @@
 mod append;
 mod arrival;
 mod flush;
+mod follow;
 mod profiles;
 mod record;
 mod recover;
 mod snapshot;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
+pub use follow::Arrived;
 pub use recover::{Recovered, Shared};
-pub use snapshot::Snapshot;
+pub use snapshot::{Newest, Snapshot};
 
 use std::collections::{BTreeMap, HashMap as StdHashMap, VecDeque};
 use std::sync::Arc;
@@ -29,8 +31,10 @@ use footfall_model::{ProjectId, Shard};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use roaring::{RoaringBitmap, RoaringTreemap};
+use tokio::sync::watch;
 
 use crate::columns::Catalog;
+use crate::kept::KeptLimits;
 use crate::keys::EventKey;
 use crate::live::LiveRows;
 use crate::log::{Log, Lsn};
@@ -47,6 +51,8 @@ pub struct ProjectOptions {
     pub seal_rows: usize,
     /// Live rows at which appends answer [`crate::StorageError::Backpressure`].
     pub live_rows_max: usize,
+    /// Flushed rows kept in memory for those who follow the arrivals.
+    pub kept: KeptLimits,
 }
 
 /// The store of one project. Cheap to share; every method takes `&self`.
@@ -68,6 +74,8 @@ pub struct ProjectStore {
     /// One flush at a time; appends that would touch rows being flushed wait for it. Holds what a flush could not
     /// finish.
     flushing: tokio::sync::Mutex<Option<flush::Written>>,
+    /// The position after the last visible row, for those who wait for it to move.
+    arrived: watch::Sender<u64>,
 }
 
 /// What changes with every append; locked briefly and never across a wait.
@@ -105,6 +113,10 @@ impl SegmentSet {
     /// The runs of one shard and day.
     pub fn runs(&self, day: i32, shard: Shard) -> &[Arc<Segment>] {
         self.by_day_shard.get(&(day, shard)).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_day_shard.is_empty()
     }
 
     /// All segments, by day, then shard, then age.

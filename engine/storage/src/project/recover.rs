@@ -12,12 +12,14 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tokio::sync::watch;
 
-use super::flush::CHECKSUM_TAG;
+use super::flush::{CHECKSUM_TAG, RECEIVED_TAG};
 use super::record::{PROFILES_RECORD, decode};
 use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
+use crate::kept::{Kept, KeptBudget};
 use crate::keys::event_key;
 use crate::live::LiveRows;
 use crate::log::{Log, Lsn};
@@ -42,6 +44,8 @@ pub struct Shared {
     pub store: Arc<dyn ObjectStore>,
     pub segments: Arc<SegmentCaches>,
     pub keys: Arc<KeyCache>,
+    /// Memory for flushed rows that those who follow the arrivals may still read.
+    pub kept: Arc<KeptBudget>,
 }
 
 impl ProjectStore {
@@ -64,6 +68,10 @@ impl ProjectStore {
         for file in &snapshot.files {
             segments.insert(Arc::new(segment_of(file)?));
         }
+        // Arrival goes on where it stopped, whatever the clock says now (P2).
+        let received = segments.iter().map(|s| *s.received.end()).filter(|at| *at < i64::MAX);
+        let last_received_at = received.max().unwrap_or(0);
+        let kept = Kept::new(options.kept, shared.kept.clone(), last_received_at);
         let users_root = Path::from(users_root);
         let mut directory = UserDirectory::new(options.shards);
         for file in &users.snapshot().files {
@@ -80,20 +88,21 @@ impl ProjectStore {
             catalog: Mutex::new(Arc::new(Catalog::from_schema(&snapshot.schema))),
             state: Mutex::new(State {
                 users: directory,
-                live: LiveRows::default(),
+                live: LiveRows::new(kept),
                 keys: LiveKeys::default(),
                 masks: Masks::default(),
                 pending: Default::default(),
                 segments: Arc::new(segments),
                 segments_version: 0,
                 flush_cut: None,
-                last_received_at: 0,
+                last_received_at,
                 imports: Default::default(),
                 oldest_unflushed: None,
                 oldest_live_at: None,
                 version: 0,
             }),
             flushing: tokio::sync::Mutex::new(None),
+            arrived: watch::Sender::new(0),
             events,
             users,
             options,
@@ -218,6 +227,10 @@ fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
     let day = day.ok_or_else(|| corrupt("day missing or malformed"))?;
     let shard = file.partition_values.get("shard").and_then(|s| s.parse().ok());
     let checksum = file.tags.get(CHECKSUM_TAG).and_then(|c| u32::from_str_radix(c, 16).ok());
+    let received = file.tags.get(RECEIVED_TAG).and_then(|range| {
+        let (first, last) = range.split_once("..")?;
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
     Ok(Segment {
         path: file.path.clone(),
         day: (day - NaiveDate::default()).num_days() as i32,
@@ -225,5 +238,7 @@ fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
         rows: file.rows,
         bytes: file.bytes,
         crc32c: checksum.ok_or_else(|| corrupt("checksum missing or malformed"))?,
+        // Files written before this was noted may hold any: they are never left out.
+        received: received.unwrap_or(i64::MIN..=i64::MAX),
     })
 }

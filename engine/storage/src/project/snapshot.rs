@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use footfall_model::Shard;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::{ProjectStore, SegmentSet};
+use crate::arrivals::ArrivedRows;
 use crate::columns::Catalog;
 use crate::error::StorageError;
 use crate::live::{LiveChunk, Tail, seal};
@@ -22,6 +24,7 @@ pub struct Snapshot {
     pub live: Vec<Arc<LiveChunk>>,
     pub files: SegmentFiles,
     /// Names the contents: two snapshots of one process with equal versions hold the same rows.
+    /// A part of a snapshot keeps its number.
     pub version: u64,
     masked_live: Arc<RoaringTreemap>,
     masked_segments: Arc<HashMap<String, RoaringBitmap>>,
@@ -38,10 +41,32 @@ impl Snapshot {
         !self.masked_live.is_empty() && self.masked_live.contains(position)
     }
 
+    /// The same moment with other segments and live rows: parts of this one's.
+    pub fn narrowed(&self, segments: impl IntoIterator<Item = Arc<Segment>>, live: Vec<Arc<LiveChunk>>) -> Self {
+        let mut kept = SegmentSet::default();
+        for segment in segments {
+            kept.insert(segment);
+        }
+        Self { segments: Arc::new(kept), live, ..self.clone() }
+    }
+
+    /// The shard that all rows of a `distinct_id` are in.
+    pub fn shard_of(&self, distinct_id: &str) -> Shard {
+        crate::users::shard_of(distinct_id, self.shards)
+    }
+
     /// Whether no live row has been replaced: the common case, in which readers skip the test.
     pub fn has_no_masked_live_rows(&self) -> bool {
         self.masked_live.is_empty()
     }
+}
+
+/// A snapshot that leaves the newest rows as they came: it costs no work, however many there are.
+pub struct Newest {
+    /// Visible rows that are not in `rest`, in order of arrival; all of them arrived after those.
+    pub tail: Vec<ArrivedRows>,
+    /// Everything else. Its masks cover `tail` too.
+    pub rest: Snapshot,
 }
 
 impl ProjectStore {
@@ -49,30 +74,46 @@ impl ProjectStore {
     pub fn snapshot(&self) -> Result<Snapshot, StorageError> {
         // The catalog's lock comes first everywhere, so that two threads never wait for each other.
         let mut catalog = self.catalog.lock();
-        let state = self.state.lock();
-        let (mut live, tail) = state.live.visible();
-        let segments = state.segments.clone();
-        let masks = state.masks.clone();
-        let version = state.version;
-        drop(state);
+        let (mut snapshot, tail) = self.sealed(&catalog);
         match tail {
             Tail::Empty => {}
-            Tail::Chunk(chunk) => live.push(chunk),
+            Tail::Chunk(chunk) => snapshot.live.push(chunk),
             Tail::Blocks(blocks) => {
                 let chunk = seal(&blocks, &mut catalog)?;
                 self.state.lock().live.remember_tail(&chunk);
-                live.push(chunk);
+                snapshot.live.push(chunk);
+                snapshot.catalog = catalog.clone();
             }
         }
-        Ok(Snapshot {
+        Ok(snapshot)
+    }
+
+    /// What is visible now, newest rows apart.
+    pub fn newest(&self) -> Newest {
+        let catalog = self.catalog.lock();
+        let (rest, tail) = self.sealed(&catalog);
+        let tail = match tail {
+            Tail::Empty => Vec::new(),
+            Tail::Chunk(chunk) => vec![ArrivedRows::of_chunk(&chunk)],
+            Tail::Blocks(blocks) => blocks.iter().map(ArrivedRows::of_block).collect(),
+        };
+        Newest { tail, rest }
+    }
+
+    /// One moment: a snapshot of what is in Arrow, and what is not.
+    fn sealed(&self, catalog: &Arc<Catalog>) -> (Snapshot, Tail) {
+        let state = self.state.lock();
+        let (live, tail) = state.live.visible();
+        let snapshot = Snapshot {
             shards: self.options.shards,
             catalog: catalog.clone(),
-            segments,
+            segments: state.segments.clone(),
             live,
             files: self.files.clone(),
-            version,
-            masked_live: masks.live,
-            masked_segments: masks.segments,
-        })
+            version: state.version,
+            masked_live: state.masks.live.clone(),
+            masked_segments: state.masks.segments.clone(),
+        };
+        (snapshot, tail)
     }
 }

@@ -17,6 +17,8 @@ pub use index::EventIndex;
 pub(crate) use write::union;
 pub use write::{EncodedSegment, encode, sort};
 
+use std::ops::RangeInclusive;
+
 use footfall_model::Shard;
 
 /// A segment as the table lists it.
@@ -31,6 +33,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Of the whole file, written when it was created.
     pub crc32c: u32,
+    /// When its first and last rows arrived, in microseconds since the epoch.
+    pub received: RangeInclusive<i64>,
 }
 
 /// The UTC day of a time in milliseconds.
