@@ -7,6 +7,7 @@
 
 mod background;
 mod error;
+mod live;
 mod open;
 mod options;
 
@@ -33,11 +34,15 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::{Mutex, RwLock};
 
+use live::Viewers;
+
 pub use error::{Error, ErrorKind};
+pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
-pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, failpoint, open_store};
-pub use options::{EngineOptions, EvaluateSpec, ProjectConfig};
+pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, failpoint, open_store};
+pub use live::TOO_MANY_VIEWERS;
+pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
 
 /// The engine of one data directory. Share it in an `Arc`; every method takes `&self`.
 pub struct Engine {
@@ -58,6 +63,8 @@ pub struct Engine {
     /// The log may hold what every project has in segments: after a start, since the last segment of the run before
     /// could not be released while it was written to.
     release_due: AtomicBool,
+    /// Of all projects together.
+    viewers: Viewers,
     /// Held until the engine is gone: no second process opens the same directory.
     _lock: File,
 }
@@ -66,6 +73,7 @@ pub struct Engine {
 struct Project {
     config: RwLock<ProjectConfig>,
     store: Arc<ProjectStore>,
+    viewers: Viewers,
 }
 
 impl Engine {
@@ -83,7 +91,11 @@ impl Engine {
         let recovered = self.recovered.lock().remove(&config.id).unwrap_or_default();
         let options = self.options.project(config.shards);
         let store = ProjectStore::open(config.id, options, &self.shared, recovered).await?;
-        let project = Arc::new(Project { config: RwLock::new(config.clone()), store });
+        let project = Arc::new(Project {
+            config: RwLock::new(config.clone()),
+            store,
+            viewers: Viewers::at_most(self.options.live.viewers),
+        });
         self.projects.write().insert(config.id, project);
         self.release_due.store(true, Ordering::Release);
         Ok(())

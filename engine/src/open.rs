@@ -17,6 +17,7 @@ use footfall_storage::segment::SegmentCaches;
 use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, remove_leftovers};
 use parking_lot::{Mutex, RwLock};
 
+use crate::live::Viewers;
 use crate::{Engine, EngineOptions, Error, ErrorKind};
 
 /// Column chunks kept in memory.
@@ -67,6 +68,7 @@ impl Engine {
         let pool =
             QueryPool::new(options.query_threads).map_err(|e| unavailable("query threads cannot be started", &e))?;
         let engine = Arc::new(Self {
+            viewers: Viewers::at_most(options.live.viewers_total),
             sessions: Arc::new(Sessions::new(runtime, options.query_threads)),
             options,
             log,

@@ -2,6 +2,7 @@
 //!
 //! A row is still an event as it came, or already a row of a sealed chunk; [`LiveRow`] reads both alike.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -155,6 +156,18 @@ impl LiveRow<'_> {
         match self {
             Self::Plain(stored) => stored.event.properties.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()),
             Self::Sealed(reader, row) => reader.property(*row, name),
+        }
+    }
+
+    /// Names and values of the properties that the row has.
+    pub fn properties(&self) -> Box<dyn Iterator<Item = (&str, Cow<'_, Value>)> + '_> {
+        match self {
+            Self::Plain(stored) => {
+                Box::new(stored.event.properties.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value))))
+            }
+            Self::Sealed(reader, row) => {
+                Box::new(reader.properties(*row).map(|(name, value)| (name, Cow::Owned(value))))
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use footfall_ingest::MergeMode;
 use serde::Serialize;
 
+use super::live::LiveArgs;
 use super::settings::{ImportFormat, SqlFormat};
 
 /// Product analytics about users, not page views: Mixpanel-compatible, self-hosted, one binary.
@@ -29,6 +30,8 @@ pub enum Command {
         engine: EngineArgs,
         #[command(flatten)]
         listen: ListenArgs,
+        #[command(flatten)]
+        live: LiveArgs,
     },
     /// Run the server with a made-up shop to try things on; loads its events once.
     Demo {
@@ -38,6 +41,8 @@ pub enum Command {
         engine: EngineArgs,
         #[command(flatten)]
         listen: ListenArgs,
+        #[command(flatten)]
+        live: LiveArgs,
         #[command(flatten)]
         demo: DemoArgs,
     },
@@ -218,12 +223,14 @@ impl Command {
     pub fn merge_into(&self, figment: Figment) -> Figment {
         let figment = figment.merge(Serialized::globals(self.data()));
         match self {
-            Self::Serve { engine, listen, .. } => {
-                figment.merge(Serialized::globals(engine)).merge(Serialized::globals(listen))
-            }
-            Self::Demo { engine, listen, demo, .. } => figment
+            Self::Serve { engine, listen, live, .. } => figment
                 .merge(Serialized::globals(engine))
                 .merge(Serialized::globals(listen))
+                .merge(Serialized::global("live", live)),
+            Self::Demo { engine, listen, live, demo, .. } => figment
+                .merge(Serialized::globals(engine))
+                .merge(Serialized::globals(listen))
+                .merge(Serialized::global("live", live))
                 .merge(Serialized::global("demo", demo)),
             Self::Import { engine, import, .. } => {
                 figment.merge(Serialized::globals(engine)).merge(Serialized::global("import", import))

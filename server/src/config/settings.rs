@@ -10,6 +10,8 @@ use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use super::live::LiveSettings;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
@@ -27,6 +29,7 @@ pub struct Settings {
     pub import: ImportSettings,
     pub sql: SqlSettings,
     pub demo: DemoSettings,
+    pub live: LiveSettings,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,6 +102,7 @@ impl Default for Settings {
             import: ImportSettings::default(),
             sql: SqlSettings::default(),
             demo: DemoSettings::default(),
+            live: LiveSettings::default(),
         }
     }
 }
@@ -118,6 +122,7 @@ impl Settings {
             flush_rows: self.flush_rows.get(),
             flush_age: Duration::from_secs(self.flush_age),
             query_threads: self.query_threads.get(),
+            live: self.live.options(),
         }
     }
 }

@@ -46,6 +46,7 @@ pub fn app(state: AppState) -> Router {
         .merge(sdk::routes())
         .merge(answers)
         .merge(native::local_routes())
+        .merge(native::live_routes())
         .merge(health::routes());
     finish(routes.with_state(state))
 }

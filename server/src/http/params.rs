@@ -114,6 +114,22 @@ impl Params {
         }
     }
 
+    /// A JSON list of names, or one bare name. An empty list asks for nothing in particular, as if it were absent.
+    pub fn names(&self, name: &str) -> Result<Option<Vec<String>>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let trimmed = text.trim();
+        if !trimmed.starts_with(['[', '"']) {
+            return Ok(Some(vec![text.into_owned()]));
+        }
+        let names = match serde_json::from_str(trimmed) {
+            Ok(Value::String(name)) => Ok(vec![name]),
+            Ok(value) => serde_json::from_value(value),
+            Err(e) => Err(e),
+        };
+        let names: Vec<String> = names.map_err(|_| ApiError::parameter(name, "must be a JSON list of names"))?;
+        Ok((!names.is_empty()).then_some(names))
+    }
+
     fn extend_form(&mut self, form: &[u8]) {
         for (name, value) in form_urlencoded::parse(form) {
             self.0.insert(name.into_owned(), Value::String(value.into_owned()));

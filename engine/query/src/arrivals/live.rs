@@ -56,8 +56,17 @@ pub struct Viewed {
 }
 
 impl Viewed {
-    pub fn iter(&self) -> impl Iterator<Item = LiveRow<'_>> {
-        self.wanted.iter().filter_map(|position| self.rows.at(*position))
+    pub fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// A row by its number, counted from 0 in order of arrival.
+    pub fn row(&self, number: usize) -> Option<LiveRow<'_>> {
+        self.rows.at(*self.wanted.get(number)?)
     }
 }
 
@@ -68,25 +77,29 @@ pub struct Live {
     filter: ArrivalFilter,
     position: u64,
     seen: i64,
-    /// Rows after `since` are gone, nobody knows how many.
-    is_behind: bool,
+    /// What the viewer has missed before it begins.
+    gap: Option<LiveItem>,
 }
 
 impl Live {
     pub fn new(store: Arc<ProjectStore>, spec: LiveSpec, clock: &Clock) -> Result<Self, QueryError> {
         let filter = ArrivalFilter::new(spec.filter, clock)?;
         let arrivals = store.arrivals();
-        let (position, seen, is_behind) = match spec.since {
+        let (position, seen, gap) = match spec.since {
             None => {
                 let (position, seen) = store.arrivals_end();
-                (position, seen, false)
+                (position, seen, None)
             }
-            Some(since) => {
-                let (position, complete) = store.arrivals_after(since);
-                (position, since, !complete)
-            }
+            Some(since) => match store.arrivals_after(since) {
+                (position, true) => (position, since, None),
+                (position, false) => {
+                    let until = store.arrived(position, 1).and_then(|next| first_received_at(&next.rows));
+                    let seen = until.map_or_else(|| store.arrivals_end().1, |until| until - 1);
+                    (position, seen, Some(LiveItem::Gap { dropped: None, until }))
+                }
+            },
         };
-        Ok(Self { store, arrivals, filter, position, seen, is_behind })
+        Ok(Self { store, arrivals, filter, position, seen, gap })
     }
 
     /// Sends items until the receiver is gone. `clock` is asked at each look.
@@ -100,12 +113,10 @@ impl Live {
     }
 
     async fn follow(&mut self, items: &Sender<LiveItem>, clock: impl Fn() -> Clock) -> Option<()> {
-        if self.is_behind {
-            let next = self.store.arrived(self.position, 1);
-            let until = next.and_then(|next| next.rows.iter().next().map(|(_, row)| row.received_at()));
-            items.send(LiveItem::Gap { dropped: None, until }).await.ok()?;
-        }
         items.send(LiveItem::Seen { received_at: self.seen }).await.ok()?;
+        if let Some(gap) = self.gap.take() {
+            items.send(gap).await.ok()?;
+        }
         loop {
             // Marked as seen before the look: what comes during it wakes us again.
             self.arrivals.borrow_and_update();
@@ -125,8 +136,8 @@ impl Live {
         while let Some(arrived) = self.store.arrived(self.position, ROUND_ROWS) {
             let rows = arrived.rows;
             if arrived.dropped > 0 {
-                let until = rows.iter().next().map(|(_, row)| row.received_at());
-                items.send(LiveItem::Gap { dropped: Some(arrived.dropped), until }).await.ok()?;
+                let gap = LiveItem::Gap { dropped: Some(arrived.dropped), until: first_received_at(&rows) };
+                items.send(gap).await.ok()?;
             }
             let wanted = rows.iter().filter(|(_, row)| self.filter.keeps(row, clock)).map(|(position, _)| position);
             let wanted: Vec<u64> = wanted.collect();
@@ -140,4 +151,8 @@ impl Live {
         }
         Some(())
     }
+}
+
+fn first_received_at(rows: &ArrivedRows) -> Option<i64> {
+    rows.iter().next().map(|(_, row)| row.received_at())
 }

@@ -18,9 +18,7 @@ use datafusion::prelude::SessionContext;
 use footfall_model::{Event, ProjectId, Value};
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{
-    Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, open_store,
-};
+use footfall_storage::{Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
 
 use super::Shape;
 use crate::session::Sessions;

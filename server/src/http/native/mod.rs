@@ -1,7 +1,9 @@
 //! Footfall's own routes: JSON in and out, errors as `{"error":{"code","message","field"}}`.
 
 mod body;
+mod events;
 mod expressions;
+mod live;
 mod local;
 mod projects;
 mod sql;
@@ -21,7 +23,13 @@ pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/v1/sql", post(sql::sql))
         .route("/v1/expressions/evaluate", post(expressions::evaluate))
+        .route("/v1/events/recent", get(events::recent))
         .route("/v1/projects", get(projects::list))
+}
+
+/// Without compression, which would hold events back until there are enough of them.
+pub fn live_routes() -> Router<AppState> {
+    Router::new().route("/v1/live", get(live::live))
 }
 
 /// What only commands on this machine call.

@@ -43,26 +43,11 @@ fn spec(params: &Params, today: NaiveDate) -> Result<ExportSpec, ApiError> {
     Ok(ExportSpec {
         from,
         to,
-        events: params.text("event").map(|text| event_names(&text)).transpose()?.flatten(),
+        events: params.names("event")?,
         filter: params.text("where").map(Into::into),
         limit: params.whole("limit", 1..=LIMIT_MAX)?,
         time_in_ms: params.flag("time_in_ms"),
     })
-}
-
-/// A JSON list of names, or one bare name. An empty list asks for nothing in particular: all events.
-fn event_names(text: &str) -> Result<Option<Vec<String>>, ApiError> {
-    let trimmed = text.trim();
-    if !trimmed.starts_with(['[', '"']) {
-        return Ok(Some(vec![text.to_owned()]));
-    }
-    let names = match serde_json::from_str(trimmed) {
-        Ok(serde_json::Value::String(name)) => Ok(vec![name]),
-        Ok(value) => serde_json::from_value(value),
-        Err(e) => Err(e),
-    };
-    let names: Vec<String> = names.map_err(|_| ApiError::parameter("event", "must be a JSON list of names"))?;
-    Ok((!names.is_empty()).then_some(names))
 }
 
 /// A short reply is sent whole: nothing at all where no event matches, because clients parse every line they get.
