@@ -295,3 +295,6 @@ pub(crate) enum Tail {
 pub(crate) fn seal(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Arc<LiveChunk>, ArrowError> {
     LiveChunk::build(blocks, catalog).map(Arc::new)
 }
+
+#[cfg(test)]
+mod tests;
