@@ -24,6 +24,7 @@ mod isolation;
 mod layers;
 mod make_mp_data;
 mod profile_wire;
+mod queue_client;
 mod sdk;
 mod segmentation;
 mod sql;

@@ -14,4 +14,4 @@ pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
 pub use process::footfall;
 pub use server::{Server, ServerOptions, parquet_files};
-pub use tools::{node, python, repository_root, seed};
+pub use tools::{node, python, python_command, python_unit_tests, repository_root, seed};

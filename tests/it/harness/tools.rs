@@ -19,13 +19,29 @@ pub fn seed(default: u64) -> u64 {
 
 /// Standard output of `tests/py/SCRIPT ARGS`, or `None` when the tools are not installed.
 pub async fn python(script: &str, args: &[&str]) -> Option<String> {
+    let mut command = python_command()?;
+    command.arg(script).args(args);
+    Some(output_of(command).await)
+}
+
+/// The tests beside the Python package of this name in `tests/py`; `None` when the tools are not installed.
+pub async fn python_unit_tests(package: &str) -> Option<String> {
+    let mut command = python_command()?;
+    command.args(["-m", "unittest", "discover", "-t", ".", "-s"]).arg(format!("{package}/tests"));
+    Some(output_of(command).await)
+}
+
+/// The Python of the tests, in `tests/py`; `None` when the tools are not installed.
+pub fn python_command() -> Option<Command> {
     let interpreter = cache().join("venv/bin/python");
     if !installed(&interpreter, "Python packages") {
         return None;
     }
     let mut command = Command::new(interpreter);
-    command.arg(repository_root().join("tests/py").join(script)).args(args);
-    Some(output_of(command).await)
+    command.current_dir(repository_root().join("tests/py")).kill_on_drop(true);
+    // Several runs at once must not write the same files beside the sources.
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(command)
 }
 
 /// Standard output of `tests/js/SCRIPT ARGS`, or `None` when the tools are not installed.
