@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use datafusion::error::DataFusionError;
 use footfall_query::QueryError;
-use footfall_storage::StorageError;
-use footfall_storage::log::LogError;
+use footfall_storage::log::{LogError, Stall};
+use footfall_storage::{StorageError, chain};
 
 /// What the caller should do: the server maps each kind to a status once per protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,9 @@ impl Error {
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
+        if let Some(stall) = stall(&error) {
+            return stalled(stall);
+        }
         match &error {
             StorageError::Backpressure { .. } => Self::new(
                 ErrorKind::Unavailable,
@@ -84,6 +87,30 @@ impl From<StorageError> for Error {
             }
         }
     }
+}
+
+/// The log's reason to refuse, if it is one that passes.
+fn stall(error: &StorageError) -> Option<&Stall> {
+    let error = match error {
+        StorageError::Log(error) => error,
+        StorageError::LogGroup(error) => error,
+        _ => return None,
+    };
+    match error {
+        LogError::Stalled { source } => Some(source),
+        _ => None,
+    }
+}
+
+/// Queries go on and the log looks by itself when it can; it has told the operator's log why.
+fn stalled(stall: &Stall) -> Error {
+    let (code, message) = match stall {
+        Stall::DiskFull { .. } | Stall::LowSpace { .. } => ("log_full", "the disk is full; nothing is stored until there is room"),
+        Stall::OverBudget { .. } => ("log_full", "the log is full; nothing is stored until some of it is in the tables"),
+        Stall::ReadOnly { .. } => ("read_only", "the disk is read-only; nothing is stored"),
+        Stall::Write { .. } => ("log_failed", "the disk does not take what is written; nothing is stored"),
+    };
+    Error::new(ErrorKind::Unavailable, code, message)
 }
 
 impl From<QueryError> for Error {
@@ -125,16 +152,4 @@ fn execution(error: &DataFusionError) -> Error {
             Error::new(ErrorKind::Internal, "internal", "the query failed")
         }
     }
-}
-
-/// An error with its causes, for logs and for the operator of a damaged store.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -52,3 +52,15 @@ pub enum StorageError {
     #[error("storage is closed")]
     Closed,
 }
+
+/// An error with its causes, for logs and for the operator of a damaged store.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

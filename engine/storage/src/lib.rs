@@ -29,7 +29,7 @@ mod users;
 
 pub use arrivals::{ArrivedRows, LiveRow};
 pub use durable::DurableLocal;
-pub use error::StorageError;
+pub use error::{StorageError, chain};
 pub use kept::{KeptBudget, KeptLimits};
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;

@@ -33,7 +33,11 @@ pub enum LogError {
     #[error("log payload is too large, bytes={bytes}, max={max}")]
     TooLarge { bytes: usize, max: usize },
 
-    /// The log stopped acknowledging (L10). It has to be opened again.
+    /// The disk takes no more at present (L10). The log looks for itself when it can go on; try again later.
+    #[error("log has stalled")]
+    Stalled { source: Arc<Stall> },
+
+    /// A defect stopped the log. It has to be opened again.
     #[error("log is unavailable")]
     Unavailable { source: Arc<PoisonCause> },
 
@@ -41,12 +45,47 @@ pub enum LogError {
     Closed,
 }
 
-/// Why a log stopped acknowledging.
+/// Why the log takes no entries at present.
 #[derive(Debug, thiserror::Error)]
-pub enum PoisonCause {
+pub enum Stall {
+    /// The disk or a quota is full.
+    #[error("no space left for the log, file={}", file.display())]
+    DiskFull { file: PathBuf, source: io::Error },
+
+    #[error("the file system of the log is read-only, file={}", file.display())]
+    ReadOnly { file: PathBuf, source: io::Error },
+
     #[error("cannot write log file, file={}", file.display())]
     Write { file: PathBuf, source: io::Error },
 
+    /// There is space, but it is kept for flushing what the log holds.
+    #[error("little space is left beside the log, bytes={free_bytes}, min={min_bytes}")]
+    LowSpace { free_bytes: u64, min_bytes: u64 },
+
+    /// The log holds all that it may until some of it is released.
+    #[error("the log has reached its size limit, bytes={bytes}, max={max_bytes}")]
+    OverBudget { bytes: u64, max_bytes: u64 },
+}
+
+impl Stall {
+    /// What it means that `file` could not be written.
+    pub(super) fn of_write(file: PathBuf, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { file, source },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { file, source },
+            _ => Self::Write { file, source },
+        }
+    }
+
+    /// Whether flushing and releasing what the log holds makes room.
+    pub fn wants_room(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::LowSpace { .. } | Self::OverBudget { .. })
+    }
+}
+
+/// Why a log stopped for good.
+#[derive(Debug, thiserror::Error)]
+pub enum PoisonCause {
     #[error("a durability callback panicked, lsn={lsn}")]
     CallbackPanicked { lsn: u64 },
 }

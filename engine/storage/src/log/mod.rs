@@ -46,7 +46,9 @@
 //! - **L8** Segments are released oldest first, each deletion durable before the next; the active one never is.
 //! - **L9** An `fdatasync` that failed is never repeated: the kernel may have dropped the pages it could not write and
 //!   would answer that all is well. The process aborts and the next start reads what the disk really has.
-//! - **L10** After a failed write nothing is acknowledged any more: the log is poisoned until it is opened again.
+//! - **L10** A group that could not be written is answered with an error, and so is everything queued behind it; their
+//!   lsns are given out anew. Nothing enters before the last of these callbacks has returned, and no entry before the
+//!   file ends, durably, at its last good byte and takes more. The log looks for that by itself.
 //!
 //! Left out on purpose: what the payload means, who still needs a record (the caller says `release`), and the lock
 //! that keeps a second process out of the directory. A missing *first* or *last* segment cannot be told from a
@@ -58,6 +60,7 @@ mod queue;
 mod record;
 mod recovery;
 mod segment;
+mod space;
 mod writer;
 
 #[cfg(test)]
@@ -72,14 +75,14 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-pub use error::{LogError, PoisonCause};
+pub use error::{LogError, PoisonCause, Stall};
 pub use queue::Reservation;
 pub use record::{PAYLOAD_BYTES_MAX, Record};
 
 use crate::durable::create_dir_durable;
 use queue::Queue;
 use recovery::Scan;
-use segment::{ActiveSegment, Header, SEGMENT_BYTES_MAX, Segments};
+use segment::{ActiveSegment, Header, Segments};
 use writer::Writer;
 
 /// A position in the log. The first record is 1; 0 means "before every record".
@@ -103,6 +106,9 @@ pub struct Entry {
 /// Runs once on the log's thread when the fate of an entry is known. Keep it short, for the next group waits for it,
 /// and never append from within, nor take a lock that somebody holds across [`Log::append`] or [`Log::barrier`]: the
 /// queue may be full, and only this thread empties it. Under such a lock use a [`Reservation`].
+///
+/// An error says that the entry is not in the log and that everything this caller appended after it fails as well: undo
+/// what rests on it here, for as soon as all have been told the log takes new entries.
 pub type OnDurable = Box<dyn FnOnce(Result<Lsn, LogError>) + Send>;
 
 #[derive(Debug, Clone)]
@@ -115,11 +121,34 @@ pub struct LogOptions {
     pub group_bytes: usize,
     /// Most entries waiting. Their bytes are bounded too, by twice `group_bytes`.
     pub queue_len: usize,
+    /// Most bytes that are not released; past it the log takes no entries.
+    pub bytes_max: u64,
+    /// Space that the log leaves free on its disk; past it it takes no entries. `None`: 256 MiB, or a twentieth of a
+    /// smaller disk.
+    pub free_bytes_min: Option<u64>,
+    pub retention: Retention,
+}
+
+/// What happens to a segment that nobody needs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// It is deleted.
+    UntilReleased,
+    /// It stays, so that everything can be made anew from the log. A later start reads it again.
+    Forever,
 }
 
 impl LogOptions {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), segment_bytes: 64 << 20, group_bytes: 8 << 20, queue_len: 4096 }
+        Self {
+            dir: dir.into(),
+            segment_bytes: 64 << 20,
+            group_bytes: 8 << 20,
+            queue_len: 4096,
+            bytes_max: 8 << 30,
+            free_bytes_min: None,
+            retention: Retention::UntilReleased,
+        }
     }
 }
 
@@ -160,7 +189,7 @@ impl Log {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let dir = options.dir;
+        let dir = options.dir.clone();
         let failed = |action: &'static str| {
             let file = dir.clone();
             move |source| LogError::Io { action, file, source }
@@ -172,7 +201,7 @@ impl Log {
         let header = next_header(&scan).ok_or_else(|| LogError::Exhausted { dir: dir.clone() })?;
         let active = ActiveSegment::create(&dir, header)?;
         let next_lsn = Lsn(header.first_lsn);
-        let segments = Arc::new(Segments::new(dir.clone(), scan.segments));
+        let segments = Arc::new(Segments::new(dir.clone(), options.retention, scan.segments));
         segments.add_active(&active);
         let recovery = Recovery {
             records: scan.records,
@@ -184,15 +213,7 @@ impl Log {
         };
 
         let queue = Arc::new(Queue::new(next_lsn, options.queue_len, options.group_bytes.saturating_mul(2)));
-        let segment_bytes = options.segment_bytes.min(SEGMENT_BYTES_MAX);
-        let writer = Writer::new(
-            dir.clone(),
-            segment_bytes,
-            options.group_bytes,
-            Arc::clone(&queue),
-            Arc::clone(&segments),
-            active,
-        );
+        let writer = Writer::new(options, Arc::clone(&queue), Arc::clone(&segments), active);
         let thread = thread::Builder::new().name("footfall-log".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(failed("start the thread of"))?;
         Ok((Self { queue, segments, thread: Mutex::new(Some(thread)) }, recovery))
@@ -223,7 +244,12 @@ impl Log {
         self.queue.barrier(on_durable)
     }
 
-    /// Deletes the segments that hold no record past `up_to`, oldest first. Repeating it is harmless, and after an
+    /// Why the log takes no entries at present; `None` if it does.
+    pub fn stall(&self) -> Option<Arc<Stall>> {
+        self.queue.stall()
+    }
+
+    /// Lets go of the segments that hold no record past `up_to`, oldest first, and deletes them unless they are kept. Repeating it is harmless, and after an
     /// error it continues where it stopped. Blocks on the disk.
     pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
         self.segments.release(up_to)
@@ -239,12 +265,12 @@ impl Log {
         }
     }
 
-    /// Bytes of all segments on disk.
+    /// Bytes of all segments that were not released.
     pub fn bytes(&self) -> u64 {
         self.segments.bytes()
     }
 
-    /// The first lsn the log still holds, or the next one if it holds none.
+    /// The first lsn that was not released, or the next one if there is none.
     pub fn oldest_lsn(&self) -> Lsn {
         self.segments.oldest_lsn()
     }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::record::take;
-use super::{LogError, Lsn};
+use super::{LogError, Lsn, Retention};
 use crate::durable::sync_dir;
 use crate::failpoint;
 
@@ -20,6 +20,7 @@ pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 const MAGIC: [u8; 8] = *b"FOOTLOG\n";
 const VERSION: u32 = 1;
 const HEADER_ZERO_BYTES: usize = 12;
+const TRIED_BYTES: usize = 64 << 10;
 
 /// The first 64 bytes of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,32 +151,43 @@ impl ActiveSegment {
 
     fn write_header(path: &Path, bytes: &[u8]) -> io::Result<File> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        if let Err(error) = file.write_all_at(bytes, 0) {
-            // A courtesy: recovery removes a last file without a header anyway.
-            let _ = std::fs::remove_file(path);
-            return Err(error);
-        }
+        file.write_all_at(bytes, 0)?;
         Ok(file)
     }
 
-    /// Writes a group after the last good byte. After an error the file is cut back to that byte, if it lets us.
-    pub fn write(&self, group: &[u8]) -> io::Result<()> {
-        let written = self.write_after_good(group);
-        if written.is_err()
-            && let Err(error) = self.file.set_len(self.len)
-        {
-            tracing::warn!(file = %self.path.display(), %error, "cannot cut a failed write off the log");
+    /// Removes what a failed [`ActiveSegment::create`] left of segment `number`, durably.
+    pub fn remove(dir: &Path, number: u64) -> Result<(), CreateError> {
+        let path = segment_path(dir, number);
+        match std::fs::remove_file(&path) {
+            Ok(()) => sync_dir(dir).map_err(|source| CreateError::Sync { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(CreateError::Write { path, source }),
         }
-        written
     }
 
-    fn write_after_good(&self, group: &[u8]) -> io::Result<()> {
+    /// Writes a group after the last good byte. After an error there may be a part of it.
+    pub fn write(&self, group: &[u8]) -> io::Result<()> {
         failpoint::hit("log::before_write")?;
         if failpoint::ENABLED {
             self.file.write_all_at(&group[..group.len() / 2], self.len)?;
             failpoint::hit("log::mid_write")?;
         }
         self.file.write_all_at(group, self.len)
+    }
+
+    /// Cuts off everything after the last good byte.
+    pub fn cut(&self) -> io::Result<()> {
+        self.file.set_len(self.len)
+    }
+
+    /// Whether the disk takes what a small group needs. Leaves the file as it was.
+    pub fn try_write(&self) -> io::Result<()> {
+        let written = self.write(&[0; TRIED_BYTES]);
+        self.cut().and(written)
+    }
+
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Makes the group just written durable. An error must not be answered with a second try (L9).
@@ -188,10 +200,11 @@ impl ActiveSegment {
     }
 }
 
-/// Every segment on disk, oldest first; the last one is the active one.
+/// Every segment that somebody may still need, oldest first; the last one is the active one.
 #[derive(Debug)]
 pub(super) struct Segments {
     dir: PathBuf,
+    retention: Retention,
     known: Mutex<VecDeque<Known>>,
     /// Held while files are deleted, so that `known` is not held across disk work the writer would wait for.
     releasing: Mutex<()>,
@@ -205,8 +218,8 @@ pub(super) struct Known {
 }
 
 impl Segments {
-    pub fn new(dir: PathBuf, sealed: Vec<Known>) -> Self {
-        Self { dir, known: Mutex::new(sealed.into()), releasing: Mutex::new(()) }
+    pub fn new(dir: PathBuf, retention: Retention, sealed: Vec<Known>) -> Self {
+        Self { dir, retention, known: Mutex::new(sealed.into()), releasing: Mutex::new(()) }
     }
 
     pub fn add_active(&self, segment: &ActiveSegment) {
@@ -236,18 +249,24 @@ impl Segments {
     pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
         let _releasing = self.releasing.lock();
         while let Some(path) = self.oldest_if_released(up_to) {
-            match unlink(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(LogError::Io { action: "delete", file: path, source });
-                }
-                Ok(()) | Err(_) => {}
+            if self.retention == Retention::UntilReleased {
+                self.delete(&path)?;
             }
-            // Each deletion on its own: a file system may keep a later one and lose an earlier one, and the gap would
-            // read as a lost segment (L8).
-            sync_dir(&self.dir).map_err(|source| LogError::Io { action: "sync", file: self.dir.clone(), source })?;
             self.known.lock().pop_front();
         }
         Ok(())
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), LogError> {
+        match unlink(path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(LogError::Io { action: "delete", file: path.to_path_buf(), source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // Each deletion on its own: a file system may keep a later one and lose an earlier one, and the gap would read
+        // as a lost segment (L8).
+        sync_dir(&self.dir).map_err(|source| LogError::Io { action: "sync", file: self.dir.clone(), source })
     }
 
     /// The oldest segment if every record in it is at or below `up_to`; never the active one (L8).
