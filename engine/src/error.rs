@@ -105,8 +105,12 @@ fn stall(error: &StorageError) -> Option<&Stall> {
 /// Queries go on and the log looks by itself when it can; it has told the operator's log why.
 fn stalled(stall: &Stall) -> Error {
     let (code, message) = match stall {
-        Stall::DiskFull { .. } | Stall::LowSpace { .. } => ("log_full", "the disk is full; nothing is stored until there is room"),
-        Stall::OverBudget { .. } => ("log_full", "the log is full; nothing is stored until some of it is in the tables"),
+        Stall::DiskFull { .. } | Stall::LowSpace { .. } => {
+            ("log_full", "the disk is full; nothing is stored until there is room")
+        }
+        Stall::OverBudget { .. } => {
+            ("log_full", "the log is full; nothing is stored until some of it is in the tables")
+        }
         Stall::ReadOnly { .. } => ("read_only", "the disk is read-only; nothing is stored"),
         Stall::Write { .. } => ("log_failed", "the disk does not take what is written; nothing is stored"),
     };

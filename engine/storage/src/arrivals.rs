@@ -9,6 +9,7 @@ use std::sync::Arc;
 use footfall_model::{StoredEvent, Value};
 
 use crate::columns::RowReader;
+use crate::keys::{EventKey, event_key, row_key};
 use crate::live::{Block, LiveChunk};
 
 /// Neighbouring rows of one block or chunk. Cloning it shares them.
@@ -113,6 +114,14 @@ pub enum LiveRow<'a> {
 }
 
 impl LiveRow<'_> {
+    /// The row's key; `None` if its insert id was generated.
+    pub(crate) fn key(&self) -> Option<EventKey> {
+        match self {
+            Self::Plain(stored) => event_key(&stored.event),
+            Self::Sealed(reader, row) => row_key(reader, *row),
+        }
+    }
+
     pub fn event(&self) -> &str {
         match self {
             Self::Plain(stored) => &stored.event.name,

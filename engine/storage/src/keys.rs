@@ -3,6 +3,8 @@
 use footfall_model::Event;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::columns::RowReader;
+
 /// A 128-bit hash of the four fields. Two different keys never meet by chance in practice (2^-64 at 2^32 keys), and a
 /// hit is confirmed against the fields before an event is dropped.
 pub type EventKey = u128;
@@ -10,6 +12,12 @@ pub type EventKey = u128;
 /// The key of an event; `None` when its insert id was generated, which never makes a duplicate.
 pub fn event_key(event: &Event) -> Option<EventKey> {
     (!event.insert_id_generated).then(|| key_of(&event.name, &event.distinct_id, event.time, &event.insert_id))
+}
+
+/// The key of a row that was stored.
+pub(crate) fn row_key(reader: &RowReader, row: usize) -> Option<EventKey> {
+    let generated = reader.insert_id(row) == generated_insert_id(reader.received_at(row));
+    (!generated).then(|| key_of(reader.event(row), reader.distinct_id(row), reader.time(row), reader.insert_id(row)))
 }
 
 /// The key of the four fields.

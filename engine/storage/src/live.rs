@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Invariants:
-//! - V1: a position (row number since the start) never changes its row; positions are dense.
+//! - V1: a position (row number since the start) never changes its row once that is visible; positions are dense.
 //! - V2: what is visible is a prefix, cut between blocks: half of a request is never seen.
 //! - V3: a sealed chunk holds only visible rows.
 //! - V4: kept, sealed and tail are adjacent, so they hold every visible row from the first one held.
@@ -163,12 +163,20 @@ impl LiveRows {
         self.pending.push_back(block);
     }
 
-    /// Makes the oldest pending block visible (V2).
+    /// Makes the block of a record visible; a record of something else has none.
     pub fn publish(&mut self, lsn: Lsn) {
-        if let Some(block) = self.pending.pop_front() {
-            assert_eq!(block.lsn, lsn, "V2: blocks become visible in log order");
-            self.tail.push(block);
+        let Some(block) = self.pending.pop_front_if(|block| block.lsn <= lsn) else { return };
+        assert_eq!(block.lsn, lsn, "V2: blocks become visible in log order");
+        self.tail.push(block);
+    }
+
+    /// Forgets what was on its way to the disk: it failed. Its positions are given to others; nobody has seen them (V2).
+    pub fn drop_pending(&mut self) -> VecDeque<Block> {
+        let failed = std::mem::take(&mut self.pending);
+        if let Some(first) = failed.front() {
+            self.next = first.first;
         }
+        failed
     }
 
     /// Whether nothing is on its way to the disk below a position.

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 
 use crate::columns::RowReader;
 use crate::error::StorageError;
-use crate::keys::{generated_insert_id, key_of};
+use crate::keys::row_key;
 use crate::segment::{Segment, SegmentFiles};
 
 /// Keys of one segment's rows, sorted, with their rows. Generated insert ids have no key.
@@ -23,13 +23,8 @@ pub(crate) struct SegmentKeys {
 
 impl SegmentKeys {
     pub fn of(reader: &RowReader, rows: usize) -> Self {
-        let mut pairs: Vec<(u64, u32)> = (0..rows)
-            .filter(|row| reader.insert_id(*row) != generated_insert_id(reader.received_at(*row)))
-            .map(|row| {
-                let key = key_of(reader.event(row), reader.distinct_id(row), reader.time(row), reader.insert_id(row));
-                (key as u64, row as u32)
-            })
-            .collect();
+        let mut pairs: Vec<(u64, u32)> =
+            (0..rows).filter_map(|row| row_key(reader, row).map(|key| (key as u64, row as u32))).collect();
         pairs.sort_unstable();
         Self { hashes: pairs.iter().map(|p| p.0).collect(), rows: pairs.iter().map(|p| p.1).collect() }
     }

@@ -64,9 +64,14 @@ mod space;
 mod writer;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod power_cut;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use faults::Faults;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -127,6 +132,9 @@ pub struct LogOptions {
     /// smaller disk.
     pub free_bytes_min: Option<u64>,
     pub retention: Retention,
+    /// Writes that fail, for tests.
+    #[cfg(test)]
+    pub(crate) faults: Faults,
 }
 
 /// What happens to a segment that nobody needs any more.
@@ -148,6 +156,8 @@ impl LogOptions {
             bytes_max: 8 << 30,
             free_bytes_min: None,
             retention: Retention::UntilReleased,
+            #[cfg(test)]
+            faults: Faults::default(),
         }
     }
 }
@@ -199,7 +209,7 @@ impl Log {
         let truncated_tail_bytes = scan.repair(&dir)?;
 
         let header = next_header(&scan).ok_or_else(|| LogError::Exhausted { dir: dir.clone() })?;
-        let active = ActiveSegment::create(&dir, header)?;
+        let active = ActiveSegment::create(&options, header)?;
         let next_lsn = Lsn(header.first_lsn);
         let segments = Arc::new(Segments::new(dir.clone(), options.retention, scan.segments));
         segments.add_active(&active);

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::record::take;
-use super::{LogError, Lsn, Retention};
+use super::{LogError, LogOptions, Lsn, Retention};
 use crate::durable::sync_dir;
 use crate::failpoint;
 
@@ -116,6 +116,8 @@ pub(super) struct ActiveSegment {
     /// Bytes known to be good: the header and every durable group.
     pub len: u64,
     file: File,
+    #[cfg(test)]
+    faults: super::Faults,
 }
 
 /// Which half of creating a segment failed: the one a caller may report, or the one it must not survive (L9).
@@ -136,7 +138,8 @@ impl From<CreateError> for LogError {
 
 impl ActiveSegment {
     /// Creates the file and makes its header and its name durable (L5).
-    pub fn create(dir: &Path, header: Header) -> Result<Self, CreateError> {
+    pub fn create(options: &LogOptions, header: Header) -> Result<Self, CreateError> {
+        let dir = &options.dir;
         let path = segment_path(dir, header.number);
         let (bytes, seed) = header.encode();
         let file = match Self::write_header(&path, &bytes) {
@@ -144,7 +147,15 @@ impl ActiveSegment {
             Err(source) => return Err(CreateError::Write { path, source }),
         };
         match file.sync_all().and_then(|()| sync_dir(dir)) {
-            Ok(()) => Ok(Self { path, header, seed, len: HEADER_BYTES as u64, file }),
+            Ok(()) => Ok(Self {
+                path,
+                header,
+                seed,
+                len: HEADER_BYTES as u64,
+                file,
+                #[cfg(test)]
+                faults: options.faults.clone(),
+            }),
             Err(source) => Err(CreateError::Sync { path, source }),
         }
     }
@@ -167,6 +178,8 @@ impl ActiveSegment {
 
     /// Writes a group after the last good byte. After an error there may be a part of it.
     pub fn write(&self, group: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.strike(&self.file, group, self.len)?;
         failpoint::hit("log::before_write")?;
         if failpoint::ENABLED {
             self.file.write_all_at(&group[..group.len() / 2], self.len)?;

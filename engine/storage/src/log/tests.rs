@@ -3,6 +3,7 @@
 mod corruption;
 mod model;
 mod process;
+mod stall;
 
 use std::convert::Infallible;
 use std::path::Path;

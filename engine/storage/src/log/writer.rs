@@ -14,7 +14,7 @@ use super::{LogError, LogOptions, PoisonCause, Stall};
 use crate::error::chain;
 
 /// How often a log that has stalled looks whether it can go on.
-const PROBE_INTERVAL: Duration = Duration::from_millis(200);
+const PROBE_INTERVAL: Duration = Duration::from_millis(if cfg!(test) { 2 } else { 200 });
 
 pub(super) struct Writer {
     options: LogOptions,
@@ -105,7 +105,7 @@ impl Writer {
     /// Starts the next segment. The one before is whole and durable: each of its groups was synced (L4, L5).
     fn rotate(&mut self, first_lsn: u64) -> Result<(), Stall> {
         let header = Header { number: self.active.header.number + 1, first_lsn, ..self.active.header };
-        match ActiveSegment::create(&self.options.dir, header) {
+        match ActiveSegment::create(&self.options, header) {
             Ok(active) => {
                 self.segments.add_active(&active);
                 self.active = active;

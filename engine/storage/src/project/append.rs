@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use super::flush::run_blocking;
 use super::record::{EVENTS_RECORD, EncodedEvents};
-use super::{Arrival, IngestSummary, PendingMasks, ProjectStore, Replaced, State};
+use super::{Arrival, IngestSummary, Pending, ProjectStore, Replaced, State};
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::keys::{EventKey, event_key, generated_insert_id};
@@ -135,9 +135,11 @@ impl ProjectStore {
         let mut replaced = Vec::new();
         let mut rows = Vec::with_capacity(events.len());
         let mut kept = Vec::with_capacity(events.len());
+        // By index into the request, for those that are kept.
+        let mut positions = vec![None; events.len()];
         let first = state.live.next_position();
         let received_from = now.max(state.last_received_at + 1);
-        for (i, ((event, key), fate)) in events.into_iter().zip(keys).zip(fates).enumerate() {
+        for (i, (event, fate)) in events.into_iter().zip(fates).enumerate() {
             match fate {
                 Fate::Duplicate => {
                     summary.duplicates += 1;
@@ -151,22 +153,15 @@ impl ProjectStore {
                 Fate::ReplacesInRequest(earlier) => {
                     summary.superseded += 1;
                     // The request's own earlier copy has been given its position already.
-                    if let Some(position) = earlier_position(&state, keys, earlier) {
+                    if let Some(position) = positions.get(earlier).copied().flatten() {
                         replaced.push(Replaced::Live(position));
                     }
                 }
             }
-            let position = first + rows.len() as u64;
-            let stored = state.place(event, received_from + rows.len() as i64);
-            if let Some(key) = key {
-                state.keys.insert(*key, position);
-            }
-            rows.push(stored);
+            positions[i] = Some(first + rows.len() as u64);
+            rows.push(state.place(event, received_from + rows.len() as i64));
             kept.push(i);
             summary.stored += 1;
-        }
-        if let Some(batch) = &arrival.batch {
-            state.imports.applied(batch.clone());
         }
         let store = self.clone();
         if rows.is_empty() {
@@ -182,14 +177,22 @@ impl ProjectStore {
         let lsn = place.append(
             entry,
             Box::new(move |result| {
-                if let Ok(lsn) = result {
-                    store.publish(lsn);
+                match result {
+                    Ok(lsn) => store.publish(lsn),
+                    Err(_) => store.roll_back(),
                 }
                 // A caller that has gone away does not mind.
                 let _ = answer.send(result.map_err(Arc::new));
             }),
         )?;
-        state.enqueue(lsn, rows, replaced, received_from);
+        // From here on the next request is decided on this one, and `roll_back` knows of it.
+        for (key, position) in keys.iter().zip(positions) {
+            if let (Some(key), Some(position)) = (key, position) {
+                state.keys.insert(*key, position);
+            }
+        }
+        let import = arrival.batch.clone().map(|batch| state.imports.applied(batch));
+        state.enqueue(Pending { lsn, replaced, import }, rows, received_from);
         Ok(Prepared::Queued { summary, durable })
     }
 
@@ -239,17 +242,17 @@ impl State {
         StoredEvent { event, uid, received_at }
     }
 
-    pub(super) fn enqueue(&mut self, lsn: Lsn, rows: Vec<StoredEvent>, replaced: Vec<Replaced>, received_at: i64) {
-        self.oldest_unflushed.get_or_insert(lsn);
+    pub(super) fn enqueue(&mut self, pending: Pending, rows: Vec<StoredEvent>, received_at: i64) {
+        self.oldest_unflushed.get_or_insert(pending.lsn);
         self.oldest_live_at.get_or_insert(received_at);
-        self.live.append(lsn, Arc::new(rows));
-        self.pending.push_back(PendingMasks { lsn, replaced });
+        self.live.append(pending.lsn, Arc::new(rows));
+        self.pending.push_back(pending);
     }
 
     pub(super) fn publish(&mut self, lsn: Lsn) {
-        self.live.publish(lsn);
         if let Some(pending) = self.pending.pop_front() {
             assert_eq!(pending.lsn, lsn, "P4: masks become visible with their successor");
+            self.live.publish(lsn);
             self.masks.apply(&pending.replaced);
         }
         self.version += 1;
@@ -303,9 +306,4 @@ fn decide(state: &State, events: &[Event], keys: &[Option<EventKey>], lookups: &
 
 fn same_properties(a: &[(String, footfall_model::Value)], b: &[(String, footfall_model::Value)]) -> bool {
     a.len() == b.len() && a.iter().all(|(name, value)| b.iter().any(|(n, v)| n == name && v == value))
-}
-
-fn earlier_position(state: &State, keys: &[Option<EventKey>], earlier: usize) -> Option<u64> {
-    let key = keys.get(earlier).copied().flatten()?;
-    state.keys.get(key)
 }

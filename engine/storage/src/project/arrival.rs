@@ -42,6 +42,12 @@ pub struct IngestSummary {
     pub repeated: bool,
 }
 
+/// The position of an import before one of its parts was applied.
+pub(super) struct Before {
+    import: String,
+    sequence: Option<u64>,
+}
+
 /// The last part applied of each import.
 #[derive(Default)]
 pub(super) struct Imports {
@@ -57,8 +63,19 @@ impl Imports {
         self.last(&batch.import).is_some_and(|last| batch.sequence <= last)
     }
 
-    pub fn applied(&mut self, batch: ImportBatch) {
-        let last = self.last.entry(batch.import).or_insert(batch.sequence);
-        *last = batch.sequence.max(*last);
+    /// Notes that a part is applied, and answers what there was before.
+    pub fn applied(&mut self, batch: ImportBatch) -> Before {
+        let sequence = self.last(&batch.import);
+        let before = Before { import: batch.import.clone(), sequence };
+        self.last.insert(batch.import, sequence.map_or(batch.sequence, |last| last.max(batch.sequence)));
+        before
+    }
+
+    /// Takes a part back; the parts after it first.
+    pub fn restore(&mut self, before: Before) {
+        match before.sequence {
+            Some(sequence) => self.last.insert(before.import, sequence),
+            None => self.last.remove(&before.import),
+        };
     }
 }

@@ -21,7 +21,7 @@ use chrono::Utc;
 use footfall_model::{Shard, Uid};
 
 use super::recover::{table_schema, user_batch};
-use super::{ProjectStore, SegmentSet};
+use super::{ProjectStore, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
 use crate::failpoint;
@@ -108,19 +108,20 @@ impl ProjectStore {
 
     /// Fixes which rows this flush writes, and waits until they are durable and sealed.
     async fn cut(self: &Arc<Self>) -> Result<Option<Cut>, StorageError> {
-        let position = {
+        {
             let mut state = self.state.lock();
             if state.oldest_unflushed.is_none() {
                 return Ok(None);
             }
-            let position = state.live.next_position();
             state.keys.begin_flush();
             // From here on nobody may replace a row below the cut (see `decide`).
-            state.flush_cut = Some(position);
-            position
-        };
-        // Blocks reach the disk within one group commit; a poisoned log never finishes them.
-        while !self.state.lock().live.is_durable_below(position) {
+            state.flush_cut = Some(state.live.next_position());
+        }
+        // Blocks reach the disk within one group commit, or fail with it and take the cut back to where they began.
+        let position = loop {
+            if let Some(position) = self.state.lock().durable_cut() {
+                break position;
+            }
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let queued = self.log.barrier(Box::new(move |result| {
                 let _ = sender.send(result.map(|_| ()));
@@ -133,14 +134,19 @@ impl ProjectStore {
                 self.state.lock().flush_cut = None;
                 return Err(error);
             }
-        }
+        };
         let store = self.clone();
         let catalog = run_blocking(move || store.seal_below(position)).await?;
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let chunks = state.live.sealed_below(position);
+        let Some(lsn) = chunks.last().map(|chunk| chunk.lsns.1) else {
+            // All that there was has failed.
+            state.flush_cut = None;
+            return Ok(None);
+        };
         Ok(Some(Cut {
             position,
-            lsn: chunks.last().map_or(Lsn(0), |c| c.lsns.1),
+            lsn,
             chunks,
             masks: state.masks.clone(),
             segments: state.segments.clone(),
@@ -257,6 +263,13 @@ impl ProjectStore {
         }
         state.oldest_unflushed = state.live.oldest_lsn();
         state.oldest_live_at = state.oldest_unflushed.map(|_| Utc::now().timestamp_micros());
+    }
+}
+
+impl State {
+    /// The cut of the flush, once nothing below it is on its way to the disk.
+    fn durable_cut(&self) -> Option<u64> {
+        self.flush_cut.filter(|cut| self.live.is_durable_below(*cut))
     }
 }
 

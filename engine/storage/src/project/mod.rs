@@ -9,6 +9,7 @@
 //! - P2: log order, arrival order (`received_at`) and live positions agree.
 //! - P3: the table's transaction for this log names the last log position whose rows are in segments.
 //! - P4: a mask names a row that a later arrival of the same key has replaced; it becomes visible with its successor.
+//! - P5: a record that the log could not take leaves no trace in the live state (`rollback`).
 
 mod append;
 mod arrival;
@@ -17,6 +18,7 @@ mod follow;
 mod profiles;
 mod record;
 mod recover;
+mod rollback;
 mod snapshot;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
@@ -86,8 +88,8 @@ struct State {
     keys: LiveKeys,
     /// Replaced rows among the live ones, by position, and among segments, by path (P4).
     masks: Masks,
-    /// What becomes visible with each pending block, in log order.
-    pending: VecDeque<PendingMasks>,
+    /// Records in the log's queue, in log order; those of events have a block in `live` each.
+    pending: VecDeque<Pending>,
     segments: Arc<SegmentSet>,
     /// Grows whenever `segments` is replaced.
     segments_version: u64,
@@ -166,9 +168,13 @@ impl Masks {
     }
 }
 
-struct PendingMasks {
+/// What a record that is on its way to the disk has changed already, or changes when it is there.
+struct Pending {
     lsn: Lsn,
+    /// Rows that its own rows replace; hidden when these become visible (P4).
     replaced: Vec<Replaced>,
+    /// What the position of its import was before it.
+    import: Option<arrival::Before>,
 }
 
 /// Keys of live rows in two generations, so that a flush forgets what it wrote in one step.
@@ -185,6 +191,19 @@ impl LiveKeys {
 
     fn insert(&mut self, key: EventKey, position: u64) {
         self.current.insert(key, position);
+    }
+
+    /// The row at or past `failed_from` that has this key is gone; `earlier` had it before.
+    fn restore(&mut self, key: EventKey, failed_from: u64, earlier: Option<u64>) {
+        for generation in [&mut self.current, &mut self.flushing] {
+            let Some(position) = generation.get_mut(&key).filter(|position| **position >= failed_from) else {
+                continue;
+            };
+            match earlier {
+                Some(earlier) => *position = earlier,
+                None => drop(generation.remove(&key)),
+            }
+        }
     }
 
     /// Everything known so far belongs to the flush that begins.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use footfall_model::ProfileUpdate;
 
 use super::record::PROFILES_RECORD;
-use super::{Arrival, ProjectStore};
+use super::{Arrival, Pending, ProjectStore};
 use crate::error::StorageError;
 use crate::log::Entry;
 
@@ -25,16 +25,22 @@ impl ProjectStore {
         }
         let place = self.reserve(payload.len()).await?;
         let (answer, durable) = tokio::sync::oneshot::channel();
+        let store = self.clone();
         {
             let mut state = self.state.lock();
             let entry = Entry { project: self.id.0, kind: PROFILES_RECORD, payload };
             let lsn = place.append(
                 entry,
                 Box::new(move |result| {
+                    match result {
+                        Ok(lsn) => store.state.lock().publish(lsn),
+                        Err(_) => store.roll_back(),
+                    }
                     let _ = answer.send(result.map_err(Arc::new));
                 }),
             )?;
             state.oldest_unflushed.get_or_insert(lsn);
+            state.pending.push_back(Pending { lsn, replaced: Vec::new(), import: None });
         }
         durable.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::LogGroup)?;
         Ok(())

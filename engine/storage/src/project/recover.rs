@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::flush::{CHECKSUM_TAG, RECEIVED_TAG};
 use super::record::{PROFILES_RECORD, decode};
-use super::{LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
+use super::{LiveKeys, Masks, Pending, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
 use crate::kept::{Kept, KeptBudget};
@@ -147,7 +147,7 @@ impl ProjectStore {
             state.keys.insert(key, first + i as u64);
         }
         let received_at = rows.first().map_or(0, |r| r.received_at);
-        state.enqueue(record.lsn, rows, replaced, received_at);
+        state.enqueue(Pending { lsn: record.lsn, replaced, import: None }, rows, received_at);
         state.publish(record.lsn);
         Ok(())
     }

@@ -38,14 +38,14 @@ fn acked(output: &Output) -> usize {
 }
 
 #[test]
-fn l10_a_write_that_fails_is_not_acknowledged_and_poisons_the_log() {
+fn l10_a_write_that_fails_is_not_acknowledged_and_stalls_the_log() {
     let dir = TempDir::new().unwrap();
     // 2 blocks of 1024 bytes hold the header and 15 records of 129 bytes; the next write is cut short with an error.
     let output = run_child(dir.path(), &["bash", "-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\""]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && stdout.contains("alive"), "{stdout}");
     assert_eq!((acked(&output), stdout.matches("failed=").count()), (15, 1), "{stdout}");
-    assert_eq!(stdout.matches("refused Unavailable").count(), 24, "{stdout}");
+    assert_eq!(stdout.matches("refused Stalled").count(), 24, "{stdout}");
 
     let file = &segment_files(dir.path())[0];
     assert_eq!(file.metadata().unwrap().len(), (HEADER_BYTES + 15 * 129) as u64, "cut back to the last good byte");
