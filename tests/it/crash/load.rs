@@ -25,9 +25,19 @@ const DAYS: i64 = 2;
 /// Pause after a reply that says "later", shorter than any client's: the refusals are load too.
 const LATER: Duration = Duration::from_millis(5);
 
+/// What the clients send, in percent of the batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    /// Sent before, in this version or another.
+    pub again: u32,
+    /// Of those: in a version that is new.
+    pub changed: u32,
+}
+
 /// What all clients of a test share.
 pub struct Load {
     pub projects: Vec<Project>,
+    mix: Mix,
     ledgers: Vec<Mutex<Ledger>>,
     seed: u64,
     /// `/track` takes the last days only: its batches begin here. Fixed, so that a resend has the same times.
@@ -56,10 +66,11 @@ struct Part {
 const IMPORT_FROM_MS: i64 = 1_704_067_200_000;
 
 impl Load {
-    pub fn new(projects: Vec<Project>, seed: u64, now_ms: i64) -> Arc<Self> {
+    pub fn new(projects: Vec<Project>, mix: Mix, seed: u64, now_ms: i64) -> Arc<Self> {
         let ledgers = projects.iter().map(|_| Mutex::default()).collect();
         Arc::new(Self {
             projects,
+            mix,
             ledgers,
             seed,
             track_from_ms: now_ms - (DAYS + 1) * DAY_MS,
@@ -127,13 +138,11 @@ impl Load {
             Some(part) if route_of(part.batch) == Route::Import => part.project,
             _ => rng.random_range(0..self.projects.len()),
         };
-        let drawn = match rng.random_range(0..100) {
-            0..40 => self.ledger(project).draw(rng),
-            _ => None,
-        };
+        let again = rng.random_range(0..100) < self.mix.again;
+        let drawn = if again { self.ledger(project).draw(rng) } else { None };
         let fits = |id: BatchId| beside.is_none_or(|part| route_of(part.batch) == route_of(id));
         match drawn.filter(|(id, ..)| fits(*id)) {
-            Some((batch, _, highest)) if rng.random_bool(0.25) => {
+            Some((batch, _, highest)) if rng.random_range(0..100) < self.mix.changed => {
                 self.changed.fetch_add(1, Ordering::Relaxed);
                 Part { project, batch, version: highest + 1 }
             }

@@ -9,16 +9,18 @@
 //! data directory and the next seed, so a failure is run again by the seed that it prints.
 
 mod audit;
+mod first_start;
 mod ledger;
 mod load;
 mod plan;
+mod races;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use audit::{audit, watch};
-use load::Load;
+use load::{Load, Mix};
 use plan::{Cycle, Ending, Outcome, has_failpoints, plan};
 use tokio::task::JoinSet;
 
@@ -26,6 +28,8 @@ use crate::harness::{Server, ServerOptions, now_ms, seed};
 
 const CYCLES: u64 = 60;
 const PROJECTS: usize = 3;
+/// 30 of 100 batches are the same again, 10 are changed copies.
+const MIX: Mix = Mix { again: 40, changed: 25 };
 /// So few that every load is flushed several times.
 const FLUSH_ROWS: usize = 2_000;
 /// A failpoint has to be met within this time: some are on paths that a timer of a second starts.
@@ -80,7 +84,7 @@ async fn round(seed: u64, cycles: u64, failpoints: bool) -> String {
     for n in 0..PROJECTS {
         projects.push(server.create_project(&format!("crash {n}")).await);
     }
-    let load = Load::new(projects, seed, now_ms());
+    let load = Load::new(projects, MIX, seed, now_ms());
     let mut looked = 0;
     for cycle in plan(seed, cycles, failpoints) {
         if let Ending::Failpoint { setting, .. } = &cycle.ending {

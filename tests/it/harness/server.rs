@@ -60,15 +60,20 @@ pub struct Server {
 impl Server {
     /// Starts on an empty data directory and returns once `/readyz` says yes.
     pub async fn start(options: ServerOptions) -> Self {
-        let mut server = Self {
+        let mut server = Self::prepare(options);
+        server.start_again().await;
+        server
+    }
+
+    /// A server that has never run yet.
+    pub fn prepare(options: ServerOptions) -> Self {
+        Self {
             home: TempDir::with_prefix("footfall-it-").expect("a temporary directory"),
             options,
             port: free_port(),
             http: http_client(),
             child: None,
-        };
-        server.start_again().await;
-        server
+        }
     }
 
     /// Starts the process anew on the same directory and port.
@@ -167,7 +172,12 @@ impl Server {
 
     pub async fn create_project_in(&self, name: &str, timezone: &str) -> Project {
         let output = self.cli(&["project", "create", name, "--timezone", timezone, "--json"]).await.succeeded();
-        Project::from_created(&output.json(), self.base(), self.http.clone())
+        self.project(&output.json())
+    }
+
+    /// The project of which `footfall project create --json` printed this.
+    pub fn project(&self, created: &serde_json::Value) -> Project {
+        Project::from_created(created, self.base(), self.http.clone())
     }
 
     /// A request to this server that belongs to no project.
