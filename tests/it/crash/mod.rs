@@ -10,6 +10,7 @@
 
 mod audit;
 mod first_start;
+mod full_store;
 mod ledger;
 mod load;
 mod plan;

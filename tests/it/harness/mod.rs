@@ -6,6 +6,7 @@ mod checks;
 mod clock;
 mod process;
 mod server;
+mod small_disk;
 mod tools;
 
 pub use api::{Project, Reply, Table};
@@ -14,4 +15,5 @@ pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
 pub use process::footfall;
 pub use server::{Server, ServerOptions, parquet_files};
+pub use small_disk::SmallDisk;
 pub use tools::{node, python, python_command, python_unit_tests, repository_root, seed};

@@ -146,14 +146,19 @@ impl Server {
 
     /// SIGTERM, and the end that it promises: everything flushed, exit code 0.
     pub async fn stop(&mut self) {
+        let code = self.terminate().await;
+        assert_eq!(code, Some(0), "a clean stop ends with 0; the log ends:\n{}", self.log_tail());
+        self.assert_no_panic();
+    }
+
+    /// SIGTERM; the code that it ends with, if it ends by itself.
+    pub async fn terminate(&mut self) -> Option<i32> {
         let mut child = self.child.take().expect("a running server");
         let pid = child.id().expect("a running process has an id").to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill is on the path");
         assert!(told.success(), "SIGTERM was not delivered");
         let ended = timeout(STOPPED_WITHIN, child.wait()).await;
-        let code = ended.ok().and_then(Result::ok).and_then(|status| status.code());
-        assert_eq!(code, Some(0), "a clean stop ends with 0; the log ends:\n{}", self.log_tail());
-        self.assert_no_panic();
+        ended.ok().and_then(Result::ok).and_then(|status| status.code())
     }
 
     /// A clean stop, so that all rows are in segments, and a start on them.
