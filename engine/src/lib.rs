@@ -8,6 +8,7 @@
 mod background;
 mod error;
 mod live;
+mod lookup;
 mod open;
 mod options;
 
@@ -166,11 +167,13 @@ impl Engine {
         let project = self.project(project)?;
         let sessions = self.sessions.clone();
         let (query, params) = (query.to_owned(), params.to_vec());
+        let lookups = self.lookups(project.store.id());
         let stream = self
             .pool
             .run(async move {
                 let snapshot = snapshot_of(&project)?;
                 let context = sessions.context(&snapshot, Shape::Sql)?;
+                lookup::register(&context, &query, &lookups).await?;
                 sql::run(&context, &query, &params).await
             })
             .await?;

@@ -15,6 +15,7 @@ mod decode;
 mod fault;
 mod ids;
 mod limits;
+pub mod lookup;
 mod members;
 pub mod profiles;
 mod repairs;

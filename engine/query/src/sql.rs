@@ -6,6 +6,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
 
+use crate::catalog::lookup;
 use crate::error::QueryError;
 
 /// Plans a statement and starts it. `params` fill `$1`, `$2`, … in order.
@@ -28,6 +29,19 @@ pub async fn run(
         error @ (DataFusionError::Plan(_) | DataFusionError::SchemaError(..)) => statement(error),
         error => QueryError::Execution(error),
     })
+}
+
+/// The lookup tables that a statement names, without their prefix. None where the statement cannot be read, which is
+/// then said by [`run`].
+pub fn lookup_tables_in(context: &SessionContext, query: &str) -> Vec<String> {
+    if !query.contains(lookup::PREFIX) {
+        return Vec::new();
+    }
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let Ok(statement) = state.sql_to_statement(query, &dialect) else { return Vec::new() };
+    let tables = state.resolve_table_references(&statement).unwrap_or_default();
+    tables.iter().filter_map(|table| Some(table.table().strip_prefix(lookup::PREFIX)?.to_owned())).collect()
 }
 
 fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {

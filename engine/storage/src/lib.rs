@@ -23,6 +23,7 @@ mod error;
 mod kept;
 mod keys;
 mod live;
+mod lookup;
 mod recent;
 mod store;
 mod users;
@@ -33,6 +34,7 @@ pub use error::{StorageError, chain};
 pub use kept::{KeptBudget, KeptLimits};
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
+pub use lookup::{Creation, LookupRows, LookupTable, LookupTables, Missing};
 pub use project::{
     Arrival, Arrived, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot,
 };

@@ -6,6 +6,7 @@
 
 mod columns;
 mod events;
+pub mod lookup;
 mod prune;
 mod scan;
 mod stream;
