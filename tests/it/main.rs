@@ -22,6 +22,7 @@ mod fuzz;
 mod import_wire;
 mod isolation;
 mod layers;
+mod live;
 mod make_mp_data;
 mod profile_wire;
 mod queue_client;

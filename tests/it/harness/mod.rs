@@ -7,6 +7,7 @@ mod clock;
 mod process;
 mod server;
 mod small_disk;
+mod stream;
 mod tools;
 
 pub use api::{Project, Reply, Table};
@@ -16,4 +17,5 @@ pub use clock::{DAY_MS, now_ms, today_utc};
 pub use process::footfall;
 pub use server::{Server, ServerOptions, parquet_files};
 pub use small_disk::SmallDisk;
+pub use stream::LiveStream;
 pub use tools::{node, python, python_command, python_unit_tests, repository_root, seed};

@@ -190,6 +190,15 @@ impl Server {
         self.http.request(method, format!("{}{path_and_query}", self.base()))
     }
 
+    /// Memory that the process holds now (its resident set).
+    pub fn memory_bytes(&self) -> usize {
+        let pid = self.child.as_ref().and_then(Child::id).expect("a running server");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
+        kib << 10
+    }
+
     pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -32,8 +32,9 @@ use crate::session::Sessions;
 /// Live rows that are looked at one by one before the rest is left to a query. Rows that are not in Arrow yet, some
 /// thousands at most, are looked at in any case.
 const WALK_ROWS_MAX: usize = 50_000;
-/// Segments asked at first; each further step asks twice as many.
-const SEGMENTS_AT_FIRST: usize = 16;
+/// Segments asked at first; each further step asks more by this factor.
+const SEGMENTS_AT_FIRST: usize = 64;
+const SEGMENTS_FACTOR: usize = 4;
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Older<'_> {
                 times.pop_first();
             }
             asked.extend(some);
-            step *= 2;
+            step *= SEGMENTS_FACTOR;
         }
         let Some(oldest) = times.first() else { return Ok(Vec::new()) };
         self.rows(self.snapshot.narrowed(asked, live()), *oldest, below).await
