@@ -50,7 +50,7 @@ pub struct Engine {
     options: EngineOptions,
     log: Arc<Log>,
     shared: Shared,
-    /// Records of the log by project, until the project is attached.
+    /// Records of the log by project, until the project is attached. While one is here the log lets go of nothing.
     recovered: Mutex<HashMap<ProjectId, Vec<Recovered>>>,
     projects: RwLock<HashMap<ProjectId, Arc<Project>>>,
     /// One project is attached at a time: its recovered records must not be taken twice.
@@ -89,15 +89,19 @@ impl Engine {
         if self.projects.read().contains_key(&config.id) {
             return Ok(());
         }
-        let recovered = self.recovered.lock().remove(&config.id).unwrap_or_default();
+        let recovered = self.recovered.lock().get(&config.id).cloned().unwrap_or_default();
         let options = self.options.project(config.shards);
         let store = ProjectStore::open(config.id, options, &self.shared, recovered).await?;
+        failpoint::hit("engine::attach").map_err(footfall_storage::StorageError::from)?;
         let project = Arc::new(Project {
             config: RwLock::new(config.clone()),
             store,
             viewers: Viewers::at_most(self.options.live.viewers),
         });
         self.projects.write().insert(config.id, project);
+        // Not earlier: the project now says itself what it needs of the log, and a try that failed or was given up has
+        // left the records for the next.
+        self.recovered.lock().remove(&config.id);
         self.release_due.store(true, Ordering::Release);
         Ok(())
     }
@@ -252,16 +256,8 @@ impl Engine {
         if !self.recovered.lock().is_empty() {
             return;
         }
-        let needed = self.projects.read().values().filter_map(|p| p.store.oldest_unflushed()).min();
-        let up_to = match needed {
-            Some(Lsn(oldest)) => Lsn(oldest.saturating_sub(1)),
-            None => return self.release_idle().await,
-        };
-        self.release(up_to).await;
-    }
-
-    /// With nothing unflushed, what the log had before this moment is in segments.
-    async fn release_idle(&self) {
+        // Fixed before the projects are asked: one that needs nothing when it is asked may need what comes later, and
+        // another one's answer must not speak for that.
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let log = self.log.clone();
         let queued = tokio::task::spawn_blocking(move || {

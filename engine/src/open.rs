@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use footfall_model::ProjectId;
@@ -41,7 +42,11 @@ impl Engine {
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let collect = |record: Record<'_>| -> Result<(), Infallible> {
             let of_project = recovered.entry(ProjectId(record.project)).or_default();
-            of_project.push(Recovered { lsn: record.lsn, kind: record.kind, payload: record.payload.to_vec() });
+            of_project.push(Recovered {
+                lsn: record.lsn,
+                kind: record.kind,
+                payload: Bytes::copy_from_slice(record.payload),
+            });
             Ok(())
         };
         let (log, recovery) = Log::open(LogOptions::new(data_dir.join("log")), collect)

@@ -30,7 +30,7 @@ impl From<Injected> for object_store::Error {
 /// Whether this build has failpoints at all.
 pub const ENABLED: bool = cfg!(feature = "failpoints");
 
-/// Every failpoint there is, in the order in which a record meets them, and what an `io-error` is there.
+/// Every failpoint there is, in the order in which a record meets them and then a start, and what an `io-error` is there.
 pub const NAMES: &[(&str, &str)] = &[
     ("log::before_write", "the write of a group fails, nothing of it is in the file"),
     ("log::mid_write", "the write of a group fails, half of it is in the file"),
@@ -44,6 +44,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("commit::after_put_lost_reply", "the store has the commit, its reply is lost"),
     ("flush::swap", "nothing: a commit cannot be taken back"),
     ("log::unlink", "a log segment cannot be deleted"),
+    ("engine::attach", "a project that has been opened and replayed is given up again"),
 ];
 
 /// Passes the failpoint `name`.

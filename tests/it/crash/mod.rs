@@ -15,6 +15,7 @@ mod ledger;
 mod load;
 mod plan;
 mod races;
+mod slow_start;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

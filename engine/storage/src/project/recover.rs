@@ -29,10 +29,11 @@ use crate::table::{FileEntry, Table, TableDefinition};
 use crate::users::{Saved, UserDirectory, shard_of};
 
 /// A log record that may not be in a segment yet.
+#[derive(Clone)]
 pub struct Recovered {
     pub lsn: Lsn,
     pub kind: u8,
-    pub payload: Vec<u8>,
+    pub payload: bytes::Bytes,
 }
 
 /// What all projects of a process share.
