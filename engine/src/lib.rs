@@ -41,7 +41,7 @@ pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
-pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, failpoint, open_store};
+pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, failpoint, open_store};
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
 

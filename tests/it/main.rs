@@ -23,6 +23,7 @@ mod import_wire;
 mod isolation;
 mod layers;
 mod live;
+mod lookup_tables;
 mod make_mp_data;
 mod profile_wire;
 mod queue_client;

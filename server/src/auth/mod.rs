@@ -13,7 +13,7 @@ use footfall_model::ProjectId;
 pub use credentials::{Credentials, basic_credentials, bearer};
 
 use crate::http::{ApiError, Params};
-use crate::projects::{Project, ServiceAccount};
+use crate::projects::{Project, Role, ServiceAccount};
 use crate::state::AppState;
 
 /// What the credentials of a request name.
@@ -43,6 +43,16 @@ pub async fn authenticate(state: &AppState, headers: &HeaderMap) -> Result<Princ
 /// The project of a query or native request. `project_id` may be left out where the credentials name one project; where
 /// both do and differ, the answer is 403.
 pub async fn authorize(state: &AppState, headers: &HeaderMap, params: &Params) -> Result<Arc<Project>, ApiError> {
+    authorize_for(state, headers, params, Role::may_query).await
+}
+
+/// As [`authorize`], for what only certain roles of accounts may do.
+pub async fn authorize_for(
+    state: &AppState,
+    headers: &HeaderMap,
+    params: &Params,
+    may: fn(Role) -> bool,
+) -> Result<Arc<Project>, ApiError> {
     let asked = params.text("project_id");
     match authenticate(state, headers).await? {
         Principal::Project(project) => match asked {
@@ -55,7 +65,7 @@ pub async fn authorize(state: &AppState, headers: &HeaderMap, params: &Params) -
                 None => account.only_project().ok_or_else(|| ApiError::parameter("project_id", "missing or empty"))?,
             };
             // Access first: whether another tenant's project exists is not this account's business.
-            if !account.may_access(id) || !account.role.may_query() {
+            if !account.may_access(id) || !may(account.role) {
                 return Err(ApiError::forbidden());
             }
             state.projects.by_id(id).await?.ok_or_else(|| ApiError::not_found("project not found"))

@@ -9,6 +9,7 @@
 
 mod body;
 mod import;
+mod lookup_tables;
 mod profiles;
 mod replies;
 mod senders;
@@ -22,11 +23,13 @@ mod tests;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, put};
 use axum::{Extension, Router};
 use footfall_engine::{Error, ErrorKind, failpoint};
 use footfall_ingest::IdSource;
 
+pub use lookup_tables::LookupSettings;
+use lookup_tables::Uploads;
 pub use settings::IngestSettings;
 
 use crate::state::AppState;
@@ -44,6 +47,15 @@ pub fn routes_with(settings: IngestSettings) -> Router<AppState> {
         .route("/engage", both(get(profiles::engage).post(profiles::engage)))
         .route("/groups", both(get(profiles::groups).post(profiles::groups)))
         .layer(Extension(Arc::new(settings)))
+        .merge(lookup_table_routes(LookupSettings::default()))
+}
+
+/// `/lookup-tables`, whose bodies have a limit of their own.
+fn lookup_table_routes(settings: LookupSettings) -> Router<AppState> {
+    Router::new()
+        .route("/lookup-tables", get(lookup_tables::list).post(lookup_tables::create))
+        .route("/lookup-tables/{id}", put(lookup_tables::replace))
+        .layer(Extension(Arc::new(Uploads::new(settings))))
 }
 
 /// axum answers HEAD by running the GET handler. Link checkers send HEAD, and that is no visit.

@@ -98,7 +98,7 @@ const PIXEL: &[u8] =
     \x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;";
 
 /// Sentence that a sender matches to the letter.
-const SOME_FAILED: &str = "some data points in the request failed validation";
+pub(super) const SOME_FAILED: &str = "some data points in the request failed validation";
 
 /// Strict import: all were good, or which were not.
 pub(super) fn strict(imported: usize, failed: &[(usize, Rejected)]) -> Response {
@@ -230,7 +230,7 @@ pub(super) fn failure(status: StatusCode, error: &str) -> Response {
     json_reply(status, &json!({"code": status.as_u16(), "error": error, "status": word}))
 }
 
-fn json_reply(status: StatusCode, body: &Value) -> Response {
+pub(super) fn json_reply(status: StatusCode, body: &Value) -> Response {
     const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
     (status, JSON, body.to_string()).into_response()
 }

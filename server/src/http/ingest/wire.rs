@@ -91,14 +91,14 @@ impl ContentType {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Encoding {
+pub(super) enum Encoding {
     Plain,
     Gzip,
     Unknown,
 }
 
 impl Encoding {
-    fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(header::CONTENT_ENCODING) else { return Self::Plain };
         match value.to_str().unwrap_or("?").trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Self::Plain,
