@@ -47,11 +47,9 @@ impl Api {
         let folder = tempfile::tempdir().unwrap();
         let options = EngineOptions {
             data_dir: folder.path().to_owned(),
-            store: None,
             shards: 2,
-            flush_rows: 100_000,
-            flush_age: std::time::Duration::from_secs(300),
             query_threads: 1,
+            ..EngineOptions::default()
         };
         let engine = Engine::open(options).await.unwrap();
         let projects = Projects::open(Arc::new(InMemory::new()), Some(engine.clone())).await.unwrap();
