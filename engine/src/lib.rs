@@ -6,14 +6,15 @@
 //! ```
 
 mod background;
+mod directory;
 mod error;
+mod health;
 mod live;
 mod lookup;
 mod open;
 mod options;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,6 +38,7 @@ use parking_lot::{Mutex, RwLock};
 
 use live::Viewers;
 
+pub use directory::DataDirectory;
 pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
 pub use footfall_query::export::ExportSpec;
@@ -67,7 +69,7 @@ pub struct Engine {
     /// Of all projects together.
     viewers: Viewers,
     /// Held until the engine is gone: no second process opens the same directory.
-    _lock: File,
+    _directory: DataDirectory,
 }
 
 /// A project as the engine has it open.

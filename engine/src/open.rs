@@ -1,11 +1,10 @@
-//! Start and end: lock the directory, read the log, let the projects replay; flush and let go.
+//! Start and end: read the log, let the projects replay; flush and let go.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -19,7 +18,7 @@ use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, remo
 use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
-use crate::{Engine, EngineOptions, Error, ErrorKind};
+use crate::{DataDirectory, Engine, EngineOptions, Error, ErrorKind};
 
 /// Column chunks kept in memory.
 const CHUNK_CACHE_BYTES: u64 = 1 << 30;
@@ -27,16 +26,22 @@ const CHUNK_CACHE_BYTES: u64 = 1 << 30;
 const KEY_CACHE_BYTES: u64 = 256 << 20;
 /// What the operators of all running queries may hold together.
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
+/// How long a flush under way may take to end before a successor takes over.
+const SUSPEND_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Opens (or creates) the data directory and reads the log. Projects become usable as they are attached.
     pub async fn open(options: EngineOptions) -> Result<Arc<Self>, Error> {
+        let directory = DataDirectory::take(&options.data_dir, Duration::ZERO).await?;
+        Self::open_in(directory, options).await
+    }
+
+    /// As [`Engine::open`], in a directory that was taken before.
+    pub async fn open_in(directory: DataDirectory, options: EngineOptions) -> Result<Arc<Self>, Error> {
         let unavailable = |what: &str, error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Unavailable, "data_dir", format!("{what}: {error}"))
         };
-        let data_dir = options.data_dir.clone();
-        std::fs::create_dir_all(&data_dir).map_err(|e| unavailable("data directory cannot be created", &e))?;
-        let lock = lock(&data_dir)?;
+        let data_dir = directory.path().to_owned();
         let store = open_store(&data_dir, options.store.as_ref())?;
         remove_leftovers(&data_dir, options.store.as_ref())?;
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
@@ -86,7 +91,7 @@ impl Engine {
             background: Mutex::new(None),
             closing: AtomicBool::new(false),
             release_due: AtomicBool::new(false),
-            _lock: lock,
+            _directory: directory,
         });
         *engine.background.lock() = Some(engine.spawn_background());
         Ok(engine)
@@ -95,29 +100,34 @@ impl Engine {
     /// Flushes and stops. Later appends answer `Unavailable`; queries still run. The directory is free when the last
     /// `Arc` is dropped.
     pub async fn close(&self) -> Result<(), Error> {
+        self.stop_background(Duration::MAX).await;
+        let flushed = self.flush().await;
+        self.close_log().await;
+        flushed
+    }
+
+    /// Stops as [`Engine::close`] does, but writes nothing to the tables: what is live stays in the log, from which the
+    /// next open reads it. For a successor that is to answer soon.
+    pub async fn suspend(&self) {
+        // A flush that is cut off here is cut off by nothing worse than a crash, which it is made for.
+        self.stop_background(SUSPEND_PATIENCE).await;
+        self.close_log().await;
+    }
+
+    async fn stop_background(&self, patience: Duration) {
         self.closing.store(true, Ordering::Release);
         let background = self.background.lock().take();
         if let Some(task) = background {
             self.wake.notify_one();
-            let _ = task.await;
+            let abort = task.abort_handle();
+            if tokio::time::timeout(patience, task).await.is_err() {
+                abort.abort();
+            }
         }
-        let flushed = self.flush().await;
+    }
+
+    async fn close_log(&self) {
         let log = self.log.clone();
         let _ = tokio::task::spawn_blocking(move || log.close()).await;
-        flushed
-    }
-}
-
-/// Takes the directory for this process.
-fn lock(data_dir: &Path) -> Result<File, Error> {
-    let unavailable = |message: String| Error::new(ErrorKind::Unavailable, "data_dir", message);
-    let file = File::options().create(true).truncate(false).write(true).open(data_dir.join("LOCK"));
-    let file = file.map_err(|e| unavailable(format!("data directory cannot be locked: {e}")))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            Err(Error::new(ErrorKind::Conflict, "locked", "the data directory is in use by another process"))
-        }
-        Err(TryLockError::Error(e)) => Err(unavailable(format!("data directory cannot be locked: {e}"))),
     }
 }

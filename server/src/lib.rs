@@ -7,10 +7,16 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod encode;
+pub mod health;
 pub mod http;
+pub mod listen;
 pub mod local;
+pub mod phase;
 pub mod projects;
+mod restart;
 pub mod serve;
+mod server_file;
+mod signals;
 pub mod state;
 mod telemetry;
 
@@ -19,6 +25,7 @@ use std::process::ExitCode;
 
 use commands::CommandError;
 use config::{Command, Invocation};
+use listen::Inherited;
 use telemetry::Voice;
 
 /// Runs the command that `args` (program name first) ask for. Exit codes: 0 done, 1 failed, 2 usage.
@@ -29,8 +36,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let voice = match &invocation.command {
         Command::Serve { .. } | Command::Demo { .. } => Voice::Server,
-        Command::Project(_) | Command::Import { .. } | Command::Sql { .. } => Voice::Command,
+        Command::Restart { .. } | Command::Project(_) | Command::Import { .. } | Command::Sql { .. } => Voice::Command,
     };
+    if invocation.command.is_check() {
+        return ExitCode::SUCCESS;
+    }
+    // First of all, while there is one thread: it changes the environment.
+    let inherited = Inherited::from_env();
     telemetry::start_logging(invocation.settings.log.as_deref(), voice);
     // Two TLS libraries in one process must agree on their cryptography; a second call finds it done.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -38,17 +50,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return CommandError::failed(format!("cannot start the runtime: {e}")).report(),
     };
-    match runtime.block_on(execute(invocation)) {
+    match runtime.block_on(execute(invocation, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
 }
 
-async fn execute(invocation: Invocation) -> Result<(), CommandError> {
+async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), CommandError> {
     let Invocation { command, settings } = invocation;
     match command {
-        Command::Serve { .. } => serve::serve(&settings).await,
-        Command::Demo { .. } => demo::demo(&settings).await,
+        Command::Serve { .. } => serve::serve(&settings, inherited).await,
+        Command::Demo { .. } => demo::demo(&settings, inherited).await,
+        Command::Restart { .. } => commands::restart::run(&settings).await,
         Command::Project(command) => commands::project::run(command, &settings).await,
         Command::Import { path, .. } => commands::import::run(&path, &settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,

@@ -4,11 +4,7 @@
 //! alone: the address, and a bearer token that is valid for as long as the process lives. Whoever may read the file could
 //! read the data too, so the token acts on every project.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use footfall_engine::{Arrival, IngestSummary};
@@ -16,76 +12,13 @@ use footfall_ingest::MergeMode;
 use footfall_model::Event;
 use reqwest::{RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
-use subtle::ConstantTimeEq;
 
 use crate::commands::CommandError;
 use crate::commands::patience::Patience;
-use crate::projects::random_hex;
+pub use crate::server_file::{LocalToken, ServerFile, ServerRecord, base_url};
 
-const FILE: &str = "server.json";
 /// A server that lives answers its own machine sooner than this.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The bearer token of this process.
-pub struct LocalToken(String);
-
-impl LocalToken {
-    pub fn random() -> Self {
-        Self(random_hex(32))
-    }
-
-    pub fn matches(&self, token: &str) -> bool {
-        self.0.as_bytes().ct_eq(token.as_bytes()).into()
-    }
-}
-
-/// `server.json` while it exists; dropping it removes the file.
-pub struct ServerFile {
-    path: PathBuf,
-}
-
-#[derive(Serialize, Deserialize)]
-struct ServerRecord {
-    /// `http://127.0.0.1:8080`
-    http: String,
-    token: String,
-    pid: u32,
-}
-
-impl ServerFile {
-    /// Publishes the address. Call only while holding the data directory.
-    pub fn write(data_dir: &Path, address: SocketAddr, token: &LocalToken) -> std::io::Result<Self> {
-        let record = ServerRecord { http: base_url(address), token: token.0.clone(), pid: std::process::id() };
-        let path = data_dir.join(FILE);
-        let temporary = data_dir.join(format!("{FILE}.new"));
-        // A left-over of a killed server could have other permissions.
-        drop(fs::remove_file(&temporary));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(&record)?)?;
-        fs::rename(&temporary, &path)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for ServerFile {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::warn!(%error, "cannot remove server.json");
-        }
-    }
-}
-
-/// Where a client on this machine finds a listener; a wildcard address is reached by loopback.
-pub fn base_url(address: SocketAddr) -> String {
-    let mut address = address;
-    if address.ip().is_unspecified() {
-        let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
-        if let Ok(ip) = loopback.parse() {
-            address.set_ip(ip);
-        }
-    }
-    format!("http://{address}")
-}
 
 /// A running server, as a command talks to it.
 pub struct LocalClient {
@@ -113,12 +46,17 @@ pub struct ProjectList {
 impl LocalClient {
     /// The server that holds `data_dir`; `None` when there is none, whatever a killed one has left behind.
     pub async fn connect(data_dir: &Path) -> Option<Self> {
-        let record: ServerRecord = serde_json::from_slice(&fs::read(data_dir.join(FILE)).ok()?).ok()?;
+        let record = ServerRecord::read(data_dir)?;
         let http = reqwest::Client::builder().no_proxy().connect_timeout(HELLO_TIMEOUT).build().ok()?;
         let client = Self { http, base: record.http, token: record.token };
         // Another server may have got the dead one's port; it does not know the token.
         let hello = client.get("/v1/projects").timeout(HELLO_TIMEOUT).send().await.ok()?;
         hello.status().is_success().then_some(client)
+    }
+
+    /// Asks for a restart; `Ok` once it is under way.
+    pub async fn restart(&self) -> Result<(), CommandError> {
+        accepted(self.post("/v1/local/restart").send().await).await.map(drop)
     }
 
     pub async fn projects(&self) -> Result<Vec<ProjectInfo>, CommandError> {
@@ -224,26 +162,14 @@ fn unreachable(error: reqwest::Error) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn the_file_is_private_and_goes_with_the_server() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = ServerFile::write(dir.path(), "0.0.0.0:80".parse().unwrap(), &LocalToken::random()).unwrap();
-        let path = dir.path().join(FILE);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(fs::read_to_string(&path).unwrap().contains("http://127.0.0.1:80"));
-        drop(file);
-        assert!(!path.exists());
-    }
 
     #[tokio::test]
     async fn what_a_killed_server_left_behind_is_no_server() {
         let dir = tempfile::tempdir().unwrap();
         assert!(LocalClient::connect(dir.path()).await.is_none());
         // Port 9 (discard) is not served here.
-        let file = ServerFile::write(dir.path(), "127.0.0.1:9".parse().unwrap(), &LocalToken::random()).unwrap();
-        std::mem::forget(file);
+        let file = ServerFile::write(dir.path(), "127.0.0.1:9".parse().unwrap(), &LocalToken::random(), None).unwrap();
+        file.keep();
         assert!(LocalClient::connect(dir.path()).await.is_none());
     }
 }

@@ -1,165 +1,227 @@
-//! A running server: from an address and a data directory to requests answered, and back.
+//! A running server: from a socket and a data directory to requests answered, and back.
 //!
-//! Stopping is orderly: no new connections, the requests that are there are finished, then the engine flushes and lets go
-//! of the data directory. A second signal skips all that, which loses nothing either: whatever was acknowledged is in the
-//! log.
+//! ```text
+//! socket ─▶ data directory is ours ─▶ accept (health is answered, the rest waits at the gate)
+//!        ─▶ engine reads the log ─▶ gate opens ─▶ … ─▶ stop, or hand over to the next program
+//! ```
+//!
+//! A stop (SIGTERM) is orderly: `/readyz` says no, no new connections, the requests that are there are finished, then the
+//! engine flushes and lets go of the data directory. A second signal skips all that, which loses nothing either: whatever
+//! was acknowledged is in the log. A restart (SIGUSR2, `footfall restart`) is in [`hand_over`].
+
+mod behind;
+mod hand_over;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::serve::ListenerExt;
-use footfall_engine::Engine;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use footfall_engine::{DataDirectory, Engine};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::commands::{CommandError, print};
 use crate::config::Settings;
-use crate::http::app;
-use crate::local::{LocalToken, ServerFile, base_url};
-use crate::projects::{NewAccount, Projects};
-use crate::state::{AppState, Phase};
-use crate::telemetry;
+use crate::health::Health;
+use crate::http::{HealthState, app, health, porch};
+use crate::listen::{Acceptor, Gate, Inherited, Limits, Mode, Socket};
+use crate::local::{ServerFile, base_url};
+use crate::phase::{Phase, RestartRequest, Stage};
+use crate::restart::{Program, notify};
+use crate::state::AppState;
+use crate::{signals, telemetry};
+use behind::Behind;
 
-/// How long requests may take to finish once the server was told to stop.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// How late a token rotated by another process is refused here.
-const PROJECTS_INTERVAL: Duration = Duration::from_secs(30);
+/// How long the last flush may take. What it does not get done, the log has.
+const CLOSE_MAX: Duration = Duration::from_secs(90);
+/// How long to wait for a predecessor whose socket we were given.
+const TAKEOVER: Duration = Duration::from_secs(60);
 
 /// `footfall serve`.
-pub async fn serve(settings: &Settings) -> Result<(), CommandError> {
-    let server = Server::start(settings).await?;
-    print(&format!("footfall serves {}, data in {}", server.url(), settings.data_dir.display()))?;
-    server.run().await
+pub async fn serve(settings: &Settings, inherited: Inherited) -> Result<(), CommandError> {
+    match Server::start(settings, inherited).await? {
+        Some(server) => {
+            server.run(|url| format!("footfall serves {url}, data in {}", settings.data_dir.display())).await
+        }
+        None => Ok(()),
+    }
 }
 
-/// Everything is open and the port is taken, but nothing is answered yet.
+/// Connections are accepted and the engine is open, but nothing but health is answered yet.
 pub struct Server {
     pub state: AppState,
-    listener: TcpListener,
+    settings: Settings,
+    front: Front,
+    /// What works for the engine in the background.
+    tasks: JoinSet<()>,
+}
+
+/// What is in front of the engine, and stays when the engine goes.
+struct Front {
     address: SocketAddr,
-    stop: watch::Receiver<bool>,
-    background: JoinSet<()>,
-    file: ServerFile,
+    /// Somebody else holds the listening socket too.
+    activated: bool,
+    /// When our predecessor stopped to answer, until we do.
+    handed_over_at: Option<SystemTime>,
+    acceptor: Acceptor,
+    gate: Gate,
+    limits: Limits,
+    health: HealthState,
+    phase: Phase,
+    restarts: mpsc::Receiver<RestartRequest>,
+    program: Program,
+    _signals: JoinSet<()>,
+}
+
+/// Why a server that ran does not run any more.
+enum Wish {
+    Stop,
+    Restart(RestartRequest),
 }
 
 impl Server {
-    /// Opens the data directory and binds the address. Prints the administrator's account when it has just been made.
-    pub async fn start(settings: &Settings) -> Result<Self, CommandError> {
+    /// Binds the address and opens the data directory. Prints the administrator's account when it has just been made.
+    /// `None` if it was told to stop before it had anything to stop.
+    pub async fn start(settings: &Settings, inherited: Inherited) -> Result<Option<Self>, CommandError> {
+        let failed = |e: &dyn std::fmt::Display| CommandError::failed(e.to_string());
+        let (phase, restarts) = Phase::new();
+        let mut signals = JoinSet::new();
+        signals::watch(&mut signals, &phase)?;
+        let program = Program::current().map_err(|e| failed(&e))?;
         // Before the data is touched: a port that is taken is the commonest mistake and shows at once.
-        let listener = bind(settings).await?;
-        let address = listener.local_addr().map_err(|e| CommandError::failed(e.to_string()))?;
-        let metrics = telemetry::start_metrics().map_err(|e| CommandError::failed(e.to_string()))?;
-        let mut background = JoinSet::new();
-        let phase = Phase::default();
-        let stop = watch_signals(&mut background, phase.clone())?;
-
-        let engine = Engine::open(settings.engine_options()).await?;
-        let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
-            .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
-        let projects = Arc::new(Projects::open(store, Some(engine.clone())).await?);
-        if let Some(admin) = projects.ensure_admin().await? {
-            print_admin(&admin)?;
-        }
-        let local_token = Arc::new(LocalToken::random());
-        let file = ServerFile::write(&settings.data_dir, address, &local_token)
-            .map_err(|e| CommandError::failed(format!("cannot write server.json: {e}")))?;
-        background.spawn(telemetry::keep_up(metrics.clone()));
-        background.spawn(refresh_projects(projects.clone()));
-        let state = AppState { engine, projects, local_token, metrics, phase };
-        Ok(Self { state, listener, address, stop, background, file })
-    }
-
-    /// `http://127.0.0.1:8080`
-    pub fn url(&self) -> String {
-        base_url(self.address)
+        let socket = Socket::open(settings, inherited).await?;
+        // Whoever has the directory also answers on a socket that we were given; we must not take connections from it
+        // before we can answer them.
+        let patience = settings.takeover.map(Duration::from_secs);
+        let patience = patience.unwrap_or(if socket.activated { TAKEOVER } else { Duration::ZERO });
+        let directory = tokio::select! {
+            directory = DataDirectory::take(&settings.data_dir, patience) => directory?,
+            () = phase.stopping() => return Ok(None),
+        };
+        let metrics = telemetry::start_metrics().map_err(|e| failed(&e))?;
+        let disk_free_min = settings.disk_free_min.saturating_mul(1 << 20);
+        let health = Arc::new(Health::new(phase.clone(), settings.data_dir.clone(), disk_free_min));
+        let health = HealthState { health, metrics };
+        let gate = Gate::closed(porch(health.clone()), health::is_ours);
+        let limits = settings.limits();
+        let acceptor = Acceptor::start(socket.sockets, gate.clone(), limits).map_err(|e| failed(&e))?;
+        let front = Front {
+            address: socket.address,
+            activated: socket.activated,
+            handed_over_at: socket.handed_over_at,
+            acceptor,
+            gate,
+            limits,
+            health,
+            phase,
+            restarts,
+            program,
+            _signals: signals,
+        };
+        let Behind { state, tasks } = front.open(settings, directory).await?;
+        Ok(Some(Self { state, settings: settings.clone(), front, tasks }))
     }
 
     /// Completes at the first signal to stop.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
-        stopped(self.stop.clone())
+        self.front.phase.stopping()
     }
 
-    /// Answers requests until a signal comes, then stops in order.
-    pub async fn run(self) -> Result<(), CommandError> {
-        let Self { state, listener, stop, mut background, file, .. } = self;
-        let engine = state.engine.clone();
-        // Small replies must not wait for the client's delayed acknowledgement.
-        let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-        let service = app(state).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopped(stop.clone()));
-        let served = tokio::select! {
-            served = async { serving.await } => served,
-            () = async { stopped(stop).await; tokio::time::sleep(DRAIN_MAX).await } => {
-                tracing::warn!("some requests did not finish in time");
-                Ok(())
+    /// Says what else has to be done before requests are answered.
+    pub fn still(&self, what: &'static str) {
+        self.front.phase.enter(Stage::Starting(what));
+    }
+
+    /// Answers requests until a signal comes, then stops in order or becomes the next program. `welcome` makes what is
+    /// printed first, from the address.
+    pub async fn run(mut self, welcome: impl Fn(&str) -> String) -> Result<(), CommandError> {
+        print(&welcome(&base_url(self.front.address)))?;
+        let mut file = self.front.open_gate(&self.settings, &self.state)?;
+        loop {
+            match self.front.wish().await {
+                Wish::Stop => return self.stop(file).await,
+                Wish::Restart(request) => {
+                    if self.agrees(request).await {
+                        (self, file) = self.hand_over(file).await?;
+                    }
+                }
             }
-        };
-        drop(file);
-        let closed = engine.close().await;
-        background.shutdown().await;
-        served.map_err(|e| CommandError::failed(format!("cannot serve: {e}")))?;
-        Ok(closed?)
+        }
     }
 
     /// Stops without having served.
-    pub async fn close(self) -> Result<(), CommandError> {
-        drop(self.file);
+    pub async fn close(mut self) -> Result<(), CommandError> {
+        self.tasks.shutdown().await;
         Ok(self.state.engine.close().await?)
     }
-}
 
-async fn bind(settings: &Settings) -> Result<TcpListener, CommandError> {
-    let failed = |e: std::io::Error| CommandError::failed(format!("cannot listen on {}: {e}", settings.http));
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&settings.http).await.map_err(failed)?.collect();
-    if !settings.insecure && addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(CommandError::usage(format!(
-            "{} is not a loopback address and there is no TLS: secrets would cross the network in the clear; \
-             put a TLS proxy before a loopback address, or allow it with --insecure",
-            settings.http
-        )));
-    }
-    TcpListener::bind(addresses.as_slice()).await.map_err(failed)
-}
-
-/// Becomes true at the first SIGTERM or SIGINT; the second ends the process.
-fn watch_signals(background: &mut JoinSet<()>, phase: Phase) -> Result<watch::Receiver<bool>, CommandError> {
-    let failed = |e: std::io::Error| CommandError::failed(format!("cannot listen to signals: {e}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let (sender, receiver) = watch::channel(false);
-    background.spawn(async move {
-        let mut next = async || {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        };
-        next().await;
-        tracing::info!("stopping");
-        phase.stop();
-        sender.send_replace(true);
-        next().await;
-        tracing::warn!("stopping at once");
-        std::process::exit(1);
-    });
-    Ok(receiver)
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that the watcher is gone, which happens after everything else only.
-    drop(stop.wait_for(|stop| *stop).await);
-}
-
-async fn refresh_projects(projects: Arc<Projects>) {
-    let mut ticks = tokio::time::interval(PROJECTS_INTERVAL);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = projects.refresh().await {
-            tracing::warn!(%error, "cannot look for new projects");
+    async fn stop(mut self, file: ServerFile) -> Result<(), CommandError> {
+        notify("STOPPING=1");
+        let front = self.front;
+        let began = Instant::now();
+        let drain_max = Duration::from_secs(self.settings.drain_timeout);
+        front.acceptor.enter(Mode::Leaving);
+        tokio::time::sleep(Duration::from_secs(self.settings.drain_delay)).await;
+        let mut flush = JoinSet::new();
+        if front.activated {
+            // Requests wait in the kernel's queue from when we stop to accept until our successor answers. So what takes
+            // time is done before.
+            let linger = tokio::time::sleep(front.limits.linger);
+            ((), flush) = tokio::join!(linger, flush_within(&self.state.engine, drain_max));
+            front.acceptor.calm(drain_max).await;
+        }
+        // It lives for as long as its socket does. An error is told where it arises.
+        drop(front.acceptor.finish(Mode::Closing { by: Instant::now() + drain_max }).await);
+        front.gate.close();
+        drop(file);
+        self.tasks.shutdown().await;
+        let closed = tokio::time::timeout(CLOSE_MAX, self.state.engine.close()).await;
+        drop(flush);
+        tracing::info!(took = ?began.elapsed(), "stopped");
+        match closed {
+            Ok(closed) => Ok(closed?),
+            Err(_) => {
+                Err(CommandError::failed("the tables could not be written in time; the log holds what they lack"))
+            }
         }
     }
 }
 
-fn print_admin(admin: &NewAccount) -> Result<(), CommandError> {
-    print(&format!("administrator, shown once: user {}  secret {}", admin.username, admin.secret))
+/// Begins a flush and waits for it, but only so long: it goes on until it is dropped, for half a flush is worth nothing.
+/// How it went shows at the next one.
+async fn flush_within(engine: &Arc<Engine>, patience: Duration) -> JoinSet<()> {
+    let engine = engine.clone();
+    let mut flush = JoinSet::new();
+    flush.spawn(async move { drop(engine.flush().await) });
+    drop(tokio::time::timeout(patience, flush.join_next()).await);
+    flush
+}
+
+impl Front {
+    /// From here on everything is answered.
+    fn open_gate(&mut self, settings: &Settings, state: &AppState) -> Result<ServerFile, CommandError> {
+        self.gate.open(app(state.clone(), self.health.clone()));
+        let gap = self.handed_over_at.take().map(hand_over::gap_since);
+        if let Some(gap) = gap {
+            tracing::info!(?gap, "took over; for so long requests had to wait");
+        }
+        let file = ServerFile::write(&settings.data_dir, self.address, &state.local_token, gap)
+            .map_err(|e| CommandError::failed(format!("cannot write server.json: {e}")))?;
+        self.phase.enter(Stage::Ready);
+        notify("READY=1");
+        Ok(file)
+    }
+
+    async fn wish(&mut self) -> Wish {
+        tokio::select! {
+            biased;
+            () = self.phase.stopping() => Wish::Stop,
+            request = self.restarts.recv() => match request {
+                Some(request) => Wish::Restart(request),
+                // Cannot be: `phase` holds the sender.
+                None => Wish::Stop,
+            },
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod output;
 pub mod patience;
 mod progress;
 pub mod project;
+pub mod restart;
 pub mod sql;
 
 pub use error::CommandError;

@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use footfall_ingest::MergeMode;
 use serde::Serialize;
 
+use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
 use super::settings::{ImportFormat, SqlFormat};
 
@@ -45,6 +46,11 @@ pub enum Command {
         live: LiveArgs,
         #[command(flatten)]
         demo: DemoArgs,
+    },
+    /// Exchange the running server for the program as it is on disk now, without a refused or failed request.
+    Restart {
+        #[command(flatten)]
+        data: DataArgs,
     },
     /// Create and list projects, and change their tokens; also while a server runs.
     #[command(subcommand)]
@@ -142,19 +148,6 @@ pub struct EngineArgs {
 }
 
 #[derive(Debug, Args, Serialize)]
-pub struct ListenArgs {
-    /// Address of the HTTP listener. [default: 127.0.0.1:8080]
-    #[arg(long, env = "FOOTFALL_HTTP", value_name = "HOST:PORT")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http: Option<String>,
-    /// Allow to listen on other addresses than loopback although there is no TLS.
-    #[arg(long, env = "FOOTFALL_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = BoolishValueParser::new(), value_name = "BOOL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    insecure: Option<bool>,
-}
-
-#[derive(Debug, Args, Serialize)]
 pub struct DemoArgs {
     /// Customers of the made-up shop; counts when the demo is loaded, which happens once. [default: 42000, about 1.2 million events]
     #[arg(long, env = "FOOTFALL_USERS", value_name = "NUMBER")]
@@ -219,6 +212,11 @@ impl Command {
         self.data().config.as_deref()
     }
 
+    /// Whether only the settings are asked about.
+    pub fn is_check(&self) -> bool {
+        matches!(self, Self::Serve { listen, .. } | Self::Demo { listen, .. } if listen.is_check())
+    }
+
     /// Lays what was given on the command line or in the environment over `figment`.
     pub fn merge_into(&self, figment: Figment) -> Figment {
         let figment = figment.merge(Serialized::globals(self.data()));
@@ -238,6 +236,7 @@ impl Command {
             Self::Sql { engine, sql, .. } => {
                 figment.merge(Serialized::globals(engine)).merge(Serialized::global("sql", sql))
             }
+            Self::Restart { .. } => figment,
             Self::Project(ProjectCommand::Create { create, .. }) => {
                 let figment = figment.merge(Serialized::global("project", create));
                 match create.shards {
@@ -253,9 +252,11 @@ impl Command {
 
     fn data(&self) -> &DataArgs {
         match self {
-            Self::Serve { data, .. } | Self::Demo { data, .. } | Self::Import { data, .. } | Self::Sql { data, .. } => {
-                data
-            }
+            Self::Serve { data, .. }
+            | Self::Demo { data, .. }
+            | Self::Restart { data }
+            | Self::Import { data, .. }
+            | Self::Sql { data, .. } => data,
             Self::Project(
                 ProjectCommand::Create { data, .. }
                 | ProjectCommand::List { data, .. }

@@ -5,6 +5,7 @@
 //! mean nothing are errors in all three, so that a typing mistake never runs with a default. Read once, at start.
 
 mod args;
+mod listen_args;
 mod live;
 mod settings;
 
@@ -18,6 +19,8 @@ use figment::providers::{Format as _, Serialized, Toml};
 pub use args::{Cli, Command, ProjectCommand};
 pub use settings::{ImportFormat, Settings, SqlFormat};
 
+/// Set by a server for its successor, never by a person: when it stopped answering, in Unix milliseconds.
+pub const HANDED_OVER_AT: &str = "FOOTFALL_HANDED_OVER_AT";
 /// Prefix of the environment variables that belong to us.
 const ENV_PREFIX: &str = "FOOTFALL_";
 
@@ -70,7 +73,7 @@ fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
     let ours = names.filter_map(|name| name.into_string().ok()).filter(|name| name.starts_with(ENV_PREFIX));
     ours.filter(|name| {
         let of_kubernetes = name.starts_with("FOOTFALL_SERVICE_") || name.starts_with("FOOTFALL_PORT");
-        !of_kubernetes && !known.iter().any(|k| k == name.as_str())
+        !of_kubernetes && name.as_str() != HANDED_OVER_AT && !known.iter().any(|k| k == name.as_str())
     })
     .collect()
 }

@@ -1,6 +1,6 @@
 //! Settings as plain data. The keys are those of the TOML file.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::live::LiveSettings;
+use crate::listen::Limits;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +26,19 @@ pub struct Settings {
     pub query_threads: NonZeroUsize,
     pub http: String,
     pub insecure: bool,
+    /// Seconds, as are the other times of the listener.
+    pub header_timeout: NonZeroU64,
+    pub body_timeout: NonZeroU64,
+    pub idle_timeout: NonZeroU64,
+    pub write_timeout: NonZeroU64,
+    pub connections_max: NonZeroUsize,
+    pub drain_delay: u64,
+    pub drain_timeout: u64,
+    pub linger: u64,
+    /// Seconds; unset: as long as a socket that was inherited deserves.
+    pub takeover: Option<u64>,
+    /// MiB.
+    pub disk_free_min: u64,
     pub project: ProjectSettings,
     pub import: ImportSettings,
     pub sql: SqlSettings,
@@ -98,6 +112,16 @@ impl Default for Settings {
             query_threads: NonZeroUsize::new(engine.query_threads).unwrap_or(NonZeroUsize::MIN),
             http: "127.0.0.1:8080".to_owned(),
             insecure: false,
+            header_timeout: const { NonZeroU64::new(10).unwrap() },
+            body_timeout: const { NonZeroU64::new(30).unwrap() },
+            idle_timeout: const { NonZeroU64::new(75).unwrap() },
+            write_timeout: const { NonZeroU64::new(60).unwrap() },
+            connections_max: const { NonZeroUsize::new(10_000).unwrap() },
+            drain_delay: 0,
+            drain_timeout: 30,
+            linger: 1,
+            takeover: None,
+            disk_free_min: 256,
             project: ProjectSettings::default(),
             import: ImportSettings::default(),
             sql: SqlSettings::default(),
@@ -114,6 +138,18 @@ impl Default for DemoSettings {
 }
 
 impl Settings {
+    pub fn limits(&self) -> Limits {
+        let seconds = |seconds: NonZeroU64| Duration::from_secs(seconds.get());
+        Limits {
+            header: seconds(self.header_timeout),
+            body: seconds(self.body_timeout),
+            idle: seconds(self.idle_timeout),
+            write: seconds(self.write_timeout),
+            linger: Duration::from_secs(self.linger),
+            connections_max: self.connections_max.get(),
+        }
+    }
+
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
             data_dir: self.data_dir.clone(),

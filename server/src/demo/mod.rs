@@ -10,8 +10,9 @@ pub mod shop;
 
 use chrono::{Days, Utc};
 
-use crate::commands::{CommandError, print};
+use crate::commands::CommandError;
 use crate::config::Settings;
+use crate::listen::Inherited;
 use crate::projects::{NewProject, Project};
 use crate::serve::Server;
 use credentials::DemoCredentials;
@@ -21,8 +22,9 @@ const PROJECT: &str = "demo";
 /// What the shop calls a purchase.
 const PURCHASE: &str = "Order Completed";
 
-pub async fn demo(settings: &Settings) -> Result<(), CommandError> {
-    let server = Server::start(settings).await?;
+pub async fn demo(settings: &Settings, inherited: Inherited) -> Result<(), CommandError> {
+    let Some(server) = Server::start(settings, inherited).await? else { return Ok(()) };
+    server.still("loading the shop's events");
     let credentials = credentials::ensure(&server.state.projects, settings, new_project(settings)).await?;
     let project = server.state.projects.by_name_or_id(PROJECT).await?;
     let project = project.ok_or_else(|| CommandError::failed("the demo project is gone"))?;
@@ -34,8 +36,7 @@ pub async fn demo(settings: &Settings) -> Result<(), CommandError> {
     if loaded == Loaded::BrokenOff {
         return server.close().await;
     }
-    print(&welcome(&server.url(), &project, credentials.as_ref(), settings))?;
-    server.run().await
+    server.run(|url| welcome(url, &project, credentials.as_ref(), settings)).await
 }
 
 fn new_project(settings: &Settings) -> NewProject {

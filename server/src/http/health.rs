@@ -1,30 +1,65 @@
-//! What operators and their tools ask: alive, ready, figures. No credentials: nothing here tells of a project.
+//! What operators and their tools ask: alive, started, ready, figures. No credentials: nothing here tells of a project.
 
-use axum::extract::State;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio::time::Instant;
 
-use crate::state::AppState;
+use crate::health::{Health, Reason};
+use crate::phase::Stage;
 
-pub fn routes() -> Router<AppState> {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+/// All that these routes need; it is there before the engine is.
+#[derive(Clone)]
+pub struct HealthState {
+    pub health: Arc<Health>,
+    pub metrics: PrometheusHandle,
 }
 
-async fn livez() -> Response {
-    Json(json!({"status": "ok"})).into_response()
+pub fn routes(state: HealthState) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/startupz", get(startupz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(state)
 }
 
-/// Ready as soon as it answers: the listener is served only after the log is recovered.
-async fn readyz(State(state): State<AppState>) -> Response {
-    if state.phase.is_stopping() {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": "stopping"}))).into_response();
+/// Whether a request is for one of [`routes`].
+pub fn is_ours(request: &Request) -> bool {
+    matches!(request.uri().path().trim_end_matches('/'), "/livez" | "/startupz" | "/readyz" | "/metrics")
+}
+
+/// That this is answered shows that the event loop turns.
+async fn livez(State(state): State<HealthState>) -> Response {
+    reply("dead", state.health.dead(Instant::now()).into_iter().collect())
+}
+
+async fn startupz(State(state): State<HealthState>) -> Response {
+    reply("starting", state.health.starting().into_iter().collect())
+}
+
+async fn readyz(State(state): State<HealthState>) -> Response {
+    let status = match state.health.phase.stage() {
+        Stage::Starting(_) => "starting",
+        Stage::Stopping => "stopping",
+        Stage::Ready | Stage::Restarting => "unavailable",
+    };
+    reply(status, state.health.unready(Instant::now()))
+}
+
+fn reply(status: &str, reasons: Vec<Reason>) -> Response {
+    if reasons.is_empty() {
+        return Json(json!({"status": "ok"})).into_response();
     }
-    Json(json!({"status": "ok"})).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"status": status, "reasons": reasons}))).into_response()
 }
 
-async fn metrics(State(state): State<AppState>) -> Response {
+async fn metrics(State(state): State<HealthState>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render()).into_response()
 }

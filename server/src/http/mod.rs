@@ -22,6 +22,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
 pub use error::{ApiError, status};
+pub use health::HealthState;
 pub use params::{Params, QueryRequest, content_type};
 
 use crate::state::AppState;
@@ -32,7 +33,7 @@ const QUERY_BODY_MAX: usize = 1 << 20;
 const COMPRESSED_MIN: u16 = 1401;
 
 /// The whole service. A slash at the end of a path means nothing.
-pub fn app(state: AppState) -> Router {
+pub fn app(state: AppState, health: HealthState) -> Router {
     let answers = Router::new()
         .merge(query::routes())
         .merge(native::routes())
@@ -46,18 +47,22 @@ pub fn app(state: AppState) -> Router {
         .merge(sdk::routes())
         .merge(answers)
         .merge(native::local_routes())
-        .merge(native::live_routes())
-        .merge(health::routes());
-    finish(routes.with_state(state))
+        .merge(native::live_routes());
+    finish(routes.with_state(state).merge(health::routes(health)))
+}
+
+/// What is answered while there is nothing behind it yet: how the start goes, and to everything else, not yet.
+pub fn porch(health: HealthState) -> Router {
+    common(health::routes(health).fallback(not_yet))
+}
+
+fn finish(routes: Router) -> Router {
+    common(routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed))
 }
 
 /// What holds for every route, whatever it does.
-fn finish(routes: Router) -> Router {
-    let routes = routes
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(observe::observe))
-        .layer(middleware::from_fn(cors::cors));
+fn common(routes: Router) -> Router {
+    let routes = routes.layer(middleware::from_fn(observe::observe)).layer(middleware::from_fn(cors::cors));
     slash::insignificant(routes)
 }
 
@@ -66,6 +71,12 @@ async fn not_found(uri: Uri) -> Response {
         return ApiError::not_found("no such route").into_response();
     }
     (StatusCode::NOT_FOUND, Json(json!({"error": "not found", "status": "error"}))).into_response()
+}
+
+async fn not_yet(uri: Uri) -> Response {
+    let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the server is starting; please retry");
+    error.retry_after = Some(std::time::Duration::from_secs(1));
+    if uri.path().starts_with("/v1/") { error.into_response() } else { error.into_mixpanel(uri.path()) }
 }
 
 async fn method_not_allowed(uri: Uri) -> Response {

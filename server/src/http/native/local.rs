@@ -3,7 +3,8 @@
 //! Not part of the public surface: it takes the bearer token of `server.json` and nothing else. `source` says by which way
 //! the events came; `import` and `sequence`, together, number a part of an import that is applied at most once.
 //!
-//! `GET /v1/local/imports?import=…`: how far an import has got.
+//! `GET /v1/local/imports?import=…`: how far an import has got. `POST /v1/local/restart`: the server makes way for its
+//! successor.
 
 use std::borrow::Cow;
 
@@ -49,6 +50,15 @@ pub async fn import_position(
     let import = params.required("import")?;
     let sequence = state.engine.import_position(project.id, &import).await?;
     Ok(Json(ImportPosition { sequence }))
+}
+
+/// 202 once the restart is under way, 409 with the reason if it is not to be.
+pub async fn restart(State(state): State<AppState>, headers: HeaderMap) -> Result<StatusCode, ApiError> {
+    if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
+        return Err(ApiError::forbidden());
+    }
+    let refused = |reason| ApiError::new(StatusCode::CONFLICT, "restart", reason);
+    state.phase.restart().await.map(|()| StatusCode::ACCEPTED).map_err(refused)
 }
 
 fn arrival(params: &Params) -> Result<Arrival, ApiError> {

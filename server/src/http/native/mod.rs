@@ -37,5 +37,6 @@ pub fn local_routes() -> Router<AppState> {
     Router::new()
         .route("/v1/local/ingest", post(local::ingest))
         .route("/v1/local/imports", get(local::import_position))
+        .route("/v1/local/restart", post(local::restart))
         .layer(DefaultBodyLimit::max(LOCAL_BODY_MAX))
 }
