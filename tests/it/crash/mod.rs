@@ -17,6 +17,7 @@ mod plan;
 mod races;
 mod slow_start;
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use load::{Load, Mix};
 use plan::{Cycle, Ending, Outcome, has_failpoints, plan};
 use tokio::task::JoinSet;
 
-use crate::harness::{Server, ServerOptions, now_ms, seed};
+use crate::harness::{Server, ServerOptions, Start, now_ms, seed};
 
 const CYCLES: u64 = 60;
 const PROJECTS: usize = 3;
@@ -36,10 +37,29 @@ const MIX: Mix = Mix { again: 40, changed: 25 };
 const FLUSH_ROWS: usize = 2_000;
 /// A failpoint has to be met within this time: some are on paths that a timer of a second starts.
 const MET_WITHIN: Duration = Duration::from_secs(20);
+/// A start that takes this long hangs at its failpoint.
+const STALLED_AFTER: Duration = Duration::from_secs(15);
 const SIGABRT: i32 = 6;
 
 fn options() -> ServerOptions {
     ServerOptions::flushing_every(FLUSH_ROWS).env("FOOTFALL_FLUSH_AGE", 1).env("FOOTFALL_SHARDS", 2)
+}
+
+/// Starts the server anew if the cycle wants a failpoint. False if the start met it and did not survive that.
+async fn start_with_failpoint(server: &mut Server, cycle: &Cycle) -> bool {
+    let Ending::Failpoint { setting, .. } = &cycle.ending else { return true };
+    server.kill().await;
+    server.set_env("FAILPOINTS", Some(setting));
+    server.spawn();
+    match server.start_ends(STALLED_AFTER).await {
+        Start::Ready => return true,
+        Start::Stuck => server.kill().await,
+        // At the failpoint, or in good order because of the error there.
+        Start::Ended(status) => {
+            assert!(status.signal() == Some(SIGABRT) || status.code() == Some(1), "{cycle:?}: {status}");
+        }
+    }
+    false
 }
 
 /// Lets the load run until the process is gone. How often a watcher saw the whole ledger hold meanwhile.
@@ -89,12 +109,9 @@ async fn round(seed: u64, cycles: u64, failpoints: bool) -> String {
     let load = Load::new(projects, MIX, seed, now_ms());
     let mut looked = 0;
     for cycle in plan(seed, cycles, failpoints) {
-        if let Ending::Failpoint { setting, .. } = &cycle.ending {
-            server.kill().await;
-            server.set_env("FAILPOINTS", Some(setting));
-            server.start_again().await;
+        if start_with_failpoint(&mut server, &cycle).await {
+            looked += run_and_end(&mut server, &load, &cycle).await;
         }
-        looked += run_and_end(&mut server, &load, &cycle).await;
         server.set_env("FAILPOINTS", None);
         start_at_last(&mut server, &cycle).await;
         audit(&load, &format!("after {cycle:?}")).await;

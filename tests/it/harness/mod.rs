@@ -15,7 +15,7 @@ pub use bytes::gzip;
 pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
 pub use process::footfall;
-pub use server::{Server, ServerOptions, parquet_files};
+pub use server::{Server, ServerOptions, Start, parquet_files};
 pub use small_disk::SmallDisk;
 pub use stream::LiveStream;
 pub use tools::{node, python, python_command, python_unit_tests, repository_root, seed};

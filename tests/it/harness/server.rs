@@ -49,6 +49,15 @@ impl ServerOptions {
     }
 }
 
+/// How a start came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    Ready,
+    Ended(ExitStatus),
+    /// Neither, in the time allowed.
+    Stuck,
+}
+
 pub struct Server {
     home: TempDir,
     options: ServerOptions,
@@ -108,6 +117,12 @@ impl Server {
     }
 
     async fn ready(&mut self) {
+        let start = self.start_ends(READY_WITHIN).await;
+        assert_eq!(start, Start::Ready, "the server is not ready; its log ends:\n{}", self.log_tail());
+    }
+
+    /// Waits until a spawned process is ready or has ended, or until it has taken too long for either.
+    pub async fn start_ends(&mut self, within: Duration) -> Start {
         let url = format!("{}/readyz", self.base());
         let knocking = async {
             loop {
@@ -119,14 +134,13 @@ impl Server {
                 sleep(KNOCK_EVERY).await;
             }
         };
-        let ended: Option<ExitStatus> = tokio::select! {
-            ready = timeout(READY_WITHIN, knocking) => match ready {
-                Ok(()) => return,
-                Err(_) => None,
-            },
-            status = self.child.as_mut().expect("started").wait() => status.ok(),
-        };
-        panic!("the server is not ready (ended: {ended:?}); its log ends:\n{}", self.log_tail());
+        tokio::select! {
+            ready = timeout(within, knocking) => ready.map_or(Start::Stuck, |()| Start::Ready),
+            status = self.child.as_mut().expect("started").wait() => {
+                self.child = None;
+                Start::Ended(status.expect("the process is reaped"))
+            }
+        }
     }
 
     /// SIGKILL: no farewell of any kind.
