@@ -78,6 +78,13 @@ impl From<StorageError> for Error {
                 tracing::error!(error = %chain(&error), "stored data is corrupt");
                 Self::new(ErrorKind::Corrupt, "corrupt", chain(&error))
             }
+            StorageError::TooLarge { .. } => Self::invalid(
+                "too_large",
+                "the request, with the events that it replaces, is too large; please send fewer at a time",
+            ),
+            StorageError::SequenceTooLarge { .. } => {
+                Self::invalid("invalid", "sequence, must be below 2^63").with_field("sequence")
+            }
             StorageError::StoreAddress { .. } => {
                 Self::new(ErrorKind::Invalid, "store", error.to_string()).with_field("store")
             }

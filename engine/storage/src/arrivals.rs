@@ -188,6 +188,15 @@ impl LiveRow<'_> {
         }
     }
 
+    pub(crate) fn to_properties(&self) -> Vec<(String, Value)> {
+        match self {
+            Self::Plain(stored) => stored.event.properties.clone(),
+            Self::Sealed(reader, row) => {
+                reader.properties(*row).map(|(name, value)| (name.to_owned(), value)).collect()
+            }
+        }
+    }
+
     pub(crate) fn has_properties(&self, expected: &[(String, Value)]) -> bool {
         match self {
             Self::Sealed(reader, row) => reader.has_properties(*row, expected),

@@ -37,6 +37,14 @@ pub enum StorageError {
     #[error("log record is corrupt: {what}, lsn={lsn}")]
     CorruptRecord { lsn: u64, what: String },
 
+    /// The request, with the copies that it replaces, does not fit one log record. Fewer at a time do.
+    #[error("request is too large, bytes={bytes}")]
+    TooLarge { bytes: usize },
+
+    /// The number of an import's part does not fit a table.
+    #[error("number of an import's part is too large, sequence={sequence}")]
+    SequenceTooLarge { sequence: u64 },
+
     /// More live rows than memory is set aside for; the flush has not caught up.
     #[error("live rows are at their limit, rows={rows}")]
     Backpressure { rows: usize },

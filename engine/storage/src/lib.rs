@@ -8,10 +8,12 @@
 //! ```
 //!
 //! It knows nothing of DataFusion, reports or HTTP. Reading order: [`columns`] (what a row is), [`segment`] (a file),
-//! [`log`], `live` (recent rows), [`table`] (which files exist), [`project`] (all of it together for one tenant).
+//! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`project`]
+//! (all of it together for one tenant).
 
 pub mod columns;
 pub mod failpoint;
+pub mod journal;
 pub mod log;
 pub mod project;
 pub mod segment;

@@ -48,8 +48,6 @@ impl Block {
 pub struct LiveChunk {
     /// Position of the first row.
     pub first: u64,
-    /// Log positions of its first and last block.
-    pub(crate) lsns: (Lsn, Lsn),
     /// Columns as in a segment; only those that occur.
     pub batch: RecordBatch,
     /// For each shard that occurs, its rows in segment order (event, uid, time, received_at).
@@ -60,11 +58,10 @@ pub struct LiveChunk {
 impl LiveChunk {
     fn build(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Self, ArrowError> {
         let first = blocks.first().map_or(0, |b| b.first);
-        let lsns = (blocks.first().map_or(Lsn(0), |b| b.lsn), blocks.last().map_or(Lsn(0), |b| b.lsn));
         let batch = to_batch(blocks.iter().flat_map(|b| b.rows.iter()), catalog)?;
         let by_shard = order_by_shard(&batch)?;
         let reader = RowReader::try_new(&batch)?;
-        Ok(Self { first, lsns, batch, by_shard, reader })
+        Ok(Self { first, batch, by_shard, reader })
     }
 
     pub fn rows(&self) -> usize {
@@ -179,11 +176,6 @@ impl LiveRows {
         failed
     }
 
-    /// Whether nothing is on its way to the disk below a position.
-    pub fn is_durable_below(&self, position: u64) -> bool {
-        self.pending.front().is_none_or(|block| block.first >= position)
-    }
-
     /// The visible tail below `cut`, if it is worth sealing. A chunk never spans the cut of a flush.
     pub fn tail_of_at_least(&self, rows: usize, cut: Option<u64>) -> Option<Vec<Block>> {
         let mut blocks = self.tail_below(cut.unwrap_or(u64::MAX));
@@ -230,7 +222,7 @@ impl LiveRows {
         block.rows.get((position - block.first) as usize).map(LiveRow::Plain)
     }
 
-    /// The sealed chunks below a position and the log position that they reach; the tail must have been sealed.
+    /// The sealed chunks below a position; the tail must have been sealed.
     pub fn sealed_below(&self, position: u64) -> Vec<Arc<LiveChunk>> {
         self.sealed.iter().filter(|c| c.end() <= position).cloned().collect()
     }
@@ -238,12 +230,6 @@ impl LiveRows {
     /// Visible blocks below a position that are not sealed yet.
     pub fn tail_below(&self, position: u64) -> Vec<Block> {
         self.tail.iter().filter(|b| b.end() <= position).cloned().collect()
-    }
-
-    /// The log position of the oldest row held.
-    pub fn oldest_lsn(&self) -> Option<Lsn> {
-        let blocks = self.tail.first().or_else(|| self.pending.front()).map(|b| b.lsn);
-        self.sealed.first().map(|c| c.lsns.0).or(blocks)
     }
 
     /// Rows below a position are in segments now: forgets them, but for the last ones, which are kept.

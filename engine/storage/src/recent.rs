@@ -1,19 +1,31 @@
 //! Finding a resent event among the rows of segments.
 //!
-//! A segment's keys are read once and kept, sorted, in a cache bounded by bytes. The hash only proposes: a hit is
-//! confirmed against the row's fields, so the answer is exact at any distance in time.
+//! Three questions, each asked only if the one before says maybe, so that history can be imported, and new events can
+//! arrive late, beside segments whose keys are never read:
+//!
+//! 1. the segment's filter, about 9 bits a key: 255 of 256 strangers end here;
+//! 2. the times of its rows of that event name: of the strangers that are left most end here;
+//! 3. the keys of all its rows, sorted, 12 bytes a row: these only propose, for they are hashes. A hit is confirmed
+//!    against the row's fields, so the answer is exact at any distance in time.
+//!
+//! Filters and keys are read once and kept in caches bounded by bytes.
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use footfall_model::Event;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMillisecondType;
+use footfall_model::{Event, Value};
+use futures::TryStreamExt;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use crate::columns::RowReader;
+use crate::columns::{Builtin, RowReader};
 use crate::error::StorageError;
 use crate::keys::row_key;
-use crate::segment::{Segment, SegmentFiles};
+use crate::segment::{KeyFilter, Segment, SegmentFiles};
+
+/// Rows read at a time when only their times are looked at.
+const TIME_BATCH_ROWS: usize = 8_192;
 
 /// Keys of one segment's rows, sorted, with their rows. Generated insert ids have no key.
 pub(crate) struct SegmentKeys {
@@ -22,11 +34,17 @@ pub(crate) struct SegmentKeys {
 }
 
 impl SegmentKeys {
-    pub fn of(reader: &RowReader, rows: usize) -> Self {
-        let mut pairs: Vec<(u64, u32)> =
-            (0..rows).filter_map(|row| row_key(reader, row).map(|key| (key as u64, row as u32))).collect();
+    pub fn of_rows(rows: &RecordBatch) -> Result<Self, StorageError> {
+        let reader = RowReader::try_new(rows)?;
+        let hash = |row| row_key(&reader, row).map(|key| (key as u64, row as u32));
+        let mut pairs: Vec<(u64, u32)> = (0..rows.num_rows()).filter_map(hash).collect();
         pairs.sort_unstable();
-        Self { hashes: pairs.iter().map(|p| p.0).collect(), rows: pairs.iter().map(|p| p.1).collect() }
+        Ok(Self { hashes: pairs.iter().map(|p| p.0).collect(), rows: pairs.iter().map(|p| p.1).collect() })
+    }
+
+    /// The keys' lower halves, ascending.
+    pub fn hashes(&self) -> &[u64] {
+        &self.hashes
     }
 
     /// Rows whose key may be this one.
@@ -36,48 +54,52 @@ impl SegmentKeys {
     }
 }
 
-/// What a segment says about an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// The same key and the same properties.
-    Identical { row: u32 },
-    /// The same key, other properties.
-    Changed { row: u32 },
+/// A segment's row that has an event's key.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Found {
+    pub row: u32,
+    /// When it arrived, in microseconds since the epoch.
+    pub received_at: i64,
+    /// Its properties, if they are not the event's.
+    pub changed_from: Option<Vec<(String, Value)>>,
 }
 
-impl Found {
-    pub fn row(self) -> u32 {
-        match self {
-            Self::Identical { row } | Self::Changed { row } => row,
-        }
-    }
-}
-
-/// Caches of segment keys and, for segments that were hit, of whole rows.
+/// Caches of segments' filters and keys and, for segments that were hit, of whole rows. By the segments' paths, which
+/// are unique for ever (S3).
 pub struct KeyCache {
-    keys: Cache<String, Arc<SegmentKeys>, KeyWeight>,
+    filters: Cache<String, Option<Arc<KeyFilter>>, Weight>,
+    keys: Cache<String, Arc<SegmentKeys>, Weight>,
     rows: Cache<String, Arc<RowReader>>,
 }
 
 #[derive(Clone)]
-struct KeyWeight;
+struct Weight;
 
-impl Weighter<String, Arc<SegmentKeys>> for KeyWeight {
+impl Weighter<String, Arc<SegmentKeys>> for Weight {
     fn weight(&self, path: &String, keys: &Arc<SegmentKeys>) -> u64 {
         (path.len() + keys.hashes.len() * 12 + 64) as u64
     }
 }
 
+impl Weighter<String, Option<Arc<KeyFilter>>> for Weight {
+    fn weight(&self, path: &String, filter: &Option<Arc<KeyFilter>>) -> u64 {
+        (path.len() + filter.as_ref().map_or(0, |filter| filter.bytes()) + 64) as u64
+    }
+}
+
 impl KeyCache {
+    /// `bytes` bounds filters and keys together; filters get half, which is room for ten times as many rows.
     pub fn new(bytes: u64) -> Arc<Self> {
-        Arc::new(Self { keys: Cache::with_weighter(16_384, bytes, KeyWeight), rows: Cache::new(16) })
+        Arc::new(Self {
+            filters: Cache::with_weighter(16_384, bytes / 2, Weight),
+            keys: Cache::with_weighter(16_384, bytes / 2, Weight),
+            rows: Cache::new(16),
+        })
     }
 
     /// Remembers the keys of a segment that was just written.
-    pub(crate) fn remember(&self, location: String, sorted: &RecordBatch) -> Result<(), StorageError> {
-        let keys = SegmentKeys::of(&RowReader::try_new(sorted)?, sorted.num_rows());
-        self.keys.insert(location, Arc::new(keys));
-        Ok(())
+    pub(crate) fn remember(&self, segment: &Segment, keys: SegmentKeys) {
+        self.keys.insert(segment.path.clone(), Arc::new(keys));
     }
 
     /// Looks an event up in one segment. Two rows of one key in a segment cannot be: the later one superseded the
@@ -89,42 +111,75 @@ impl KeyCache {
         hash: u64,
         event: &Event,
     ) -> Result<Option<Found>, StorageError> {
-        let location = files.location(segment).to_string();
-        let keys = match self.keys.get(&location) {
+        let keys = match self.keys.get(segment.path.as_str()) {
             Some(keys) => keys,
+            None if !self.may_hold(files, segment, hash, event).await? => return Ok(None),
             None => {
-                let reader = RowReader::try_new(&files.read_builtin(segment).await?)?;
-                let keys = Arc::new(SegmentKeys::of(&reader, segment.rows as usize));
-                self.keys.insert(location.clone(), keys.clone());
+                let keys = Arc::new(SegmentKeys::of_rows(&files.read_builtin(segment).await?)?);
+                self.keys.insert(segment.path.clone(), keys.clone());
                 keys
             }
         };
         for row in keys.candidates(hash) {
-            let reader = self.rows(files, segment, &location).await?;
+            let reader = self.rows(files, segment).await?;
             let at = row as usize;
             let same = reader.event(at) == event.name
                 && reader.distinct_id(at) == event.distinct_id
                 && reader.time(at) == event.time
                 && reader.insert_id(at) == event.insert_id;
             if same {
-                let identical = reader.has_properties(at, &event.properties);
-                return Ok(Some(if identical { Found::Identical { row } } else { Found::Changed { row } }));
+                let own = || reader.properties(at).map(|(name, value)| (name.to_owned(), value)).collect();
+                let changed_from = (!reader.has_properties(at, &event.properties)).then(own);
+                return Ok(Some(Found { row, received_at: reader.received_at(at), changed_from }));
             }
         }
         Ok(None)
     }
 
-    async fn rows(
+    /// What can be said without the keys.
+    async fn may_hold(
         &self,
         files: &SegmentFiles,
         segment: &Segment,
-        location: &str,
-    ) -> Result<Arc<RowReader>, StorageError> {
-        if let Some(reader) = self.rows.get(location) {
+        hash: u64,
+        event: &Event,
+    ) -> Result<bool, StorageError> {
+        let filter = match self.filters.get(segment.path.as_str()) {
+            Some(filter) => filter,
+            None => {
+                let filter = files.read_filter(segment).await?.map(Arc::new);
+                self.filters.insert(segment.path.clone(), filter.clone());
+                filter
+            }
+        };
+        match filter {
+            Some(filter) if !filter.may_hold(hash) => Ok(false),
+            _ => has_time(files, segment, event).await,
+        }
+    }
+
+    async fn rows(&self, files: &SegmentFiles, segment: &Segment) -> Result<Arc<RowReader>, StorageError> {
+        if let Some(reader) = self.rows.get(segment.path.as_str()) {
             return Ok(reader);
         }
         let reader = Arc::new(RowReader::try_new(&files.read_all(segment).await?)?);
-        self.rows.insert(location.to_owned(), reader.clone());
+        self.rows.insert(segment.path.clone(), reader.clone());
         Ok(reader)
     }
+}
+
+/// Whether a row of the event's name has the event's time.
+async fn has_time(files: &SegmentFiles, segment: &Segment, event: &Event) -> Result<bool, StorageError> {
+    let open = files.open(segment).await?;
+    let Some(rows) = open.index.rows(&event.name) else { return Ok(false) };
+    let mut batches = files.read(segment, &open, &[Builtin::Time.name()], Some(&[rows]), TIME_BATCH_ROWS)?;
+    while let Some(batch) = batches.try_next().await? {
+        let times =
+            batch.column_by_name(Builtin::Time.name()).and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
+        // A column of another type has not been written by us: the keys decide.
+        if times.is_none_or(|times| times.values().contains(&event.time)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -5,32 +5,30 @@ use std::sync::Arc;
 use footfall_model::{Event, StoredEvent, Uid};
 use hashbrown::HashMap;
 
-use super::flush::run_blocking;
+use super::fate::{Fate, Fates, Lookups, decide, lost};
 use super::record::{EVENTS_RECORD, EncodedEvents};
-use super::{Arrival, IngestSummary, Pending, ProjectStore, Replaced, State};
+use super::{Arrival, Group, IngestSummary, Pending, ProjectStore, State, run_blocking};
 use crate::error::StorageError;
 use crate::failpoint;
+use crate::journal::{RejectReason, RejectedEvent};
 use crate::keys::{EventKey, event_key, generated_insert_id};
 use crate::live::{Block, seal};
-use crate::log::{Entry, LogError, Lsn, Reservation};
-use crate::recent::Found;
-use crate::segment::{Segment, day_of};
+use crate::log::{Entry, LogError, Lsn, PAYLOAD_BYTES_MAX, Reservation};
+use crate::segment::day_of;
 
 /// How often an append waits for a flush before it answers that the store is busy.
 const APPEND_ROUNDS_MAX: usize = 8;
+/// At most what a record needs beyond its lines: a user's number for each row; the fields of the header.
+const UID_BYTES: usize = 32;
+const HEADER_BYTES: usize = 1 << 16;
 
-/// What the segments said about a request's events, and about which segments.
-struct Lookups {
-    /// By index into the request.
-    found: HashMap<usize, (Arc<Segment>, Found)>,
-    /// `segments_version` of the set that was asked.
-    version: u64,
-}
+/// Answers when a queued record is durable and visible.
+pub(super) type Durable = tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>>;
 
 /// How an attempt under the lock ended.
 enum Prepared {
     /// In the log's queue; the receiver hears when it is durable.
-    Queued { summary: IngestSummary, durable: tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>> },
+    Queued { summary: IngestSummary, durable: Durable },
     /// Segments changed since they were asked.
     Stale(Vec<Event>),
     /// A row that is just being written to a segment would be replaced.
@@ -47,10 +45,7 @@ impl ProjectStore {
         arrival: Arrival,
         now: i64,
     ) -> Result<IngestSummary, StorageError> {
-        let rows = self.live_rows();
-        if rows >= self.options.live_rows_max {
-            return Err(StorageError::Backpressure { rows });
-        }
+        let rows = self.admit(&arrival)?;
         let keys: Vec<Option<EventKey>> = events.iter().map(event_key).collect();
         let encoded = EncodedEvents::of(&events);
         let mut waiting = events;
@@ -59,10 +54,9 @@ impl ProjectStore {
             let lookups = self.look_up(&waiting, &keys).await?;
             // Taken before the lock: under it the queue must not make us wait, for the log's thread wants the lock too.
             let place = self.reserve(encoded.bytes.len()).await?;
-            match self.prepare(waiting, &keys, &encoded, &lookups, place, &arrival, now)? {
+            match self.prepare(waiting, &keys, &encoded, &lookups, place, (&arrival, now))? {
                 Prepared::Queued { summary, durable } => {
-                    let durable = durable.await.map_err(|_| StorageError::Closed)?;
-                    durable.map_err(StorageError::LogGroup)?;
+                    settled(durable).await?;
                     self.seal_if_large();
                     return Ok(summary);
                 }
@@ -74,6 +68,16 @@ impl ProjectStore {
             }
         }
         Err(StorageError::Backpressure { rows })
+    }
+
+    /// The live rows, if more may be added.
+    pub(super) fn admit(&self, arrival: &Arrival) -> Result<usize, StorageError> {
+        // A table's transaction is signed.
+        if let Some(sequence) = arrival.batch.as_ref().map(|b| b.sequence).filter(|s| i64::try_from(*s).is_err()) {
+            return Err(StorageError::SequenceTooLarge { sequence });
+        }
+        let rows = self.live_rows();
+        if rows < self.options.live_rows_max { Ok(rows) } else { Err(StorageError::Backpressure { rows }) }
     }
 
     /// Asks the segments of each event's shard and day whether they hold its key.
@@ -106,7 +110,7 @@ impl ProjectStore {
         }
     }
 
-    /// Decides each event's fate and queues the survivors, under the lock that orders everything (P2).
+    /// Decides each event's fate and queues what comes of it, under the lock that orders everything (P2).
     fn prepare(
         self: &Arc<Self>,
         events: Vec<Event>,
@@ -114,66 +118,45 @@ impl ProjectStore {
         encoded: &EncodedEvents,
         lookups: &Lookups,
         place: Reservation,
-        arrival: &Arrival,
-        now: i64,
+        arrived: (&Arrival, i64),
     ) -> Result<Prepared, StorageError> {
-        let (answer, durable) = tokio::sync::oneshot::channel();
+        let (arrival, now) = arrived;
         let mut state = self.state.lock();
-        if arrival.batch.as_ref().is_some_and(|batch| state.imports.is_repeated(batch)) {
-            // What it repeats may still be on its way to the disk.
-            place.barrier(Box::new(move |result| {
-                let _ = answer.send(result.map_err(Arc::new));
-            }))?;
+        if state.imports.is_repeated(arrival.batch.as_ref()) {
             let summary = IngestSummary { repeated: true, ..IngestSummary::default() };
-            return Ok(Prepared::Queued { summary, durable });
+            return Ok(Prepared::Queued { summary, durable: wait_for_all(place)? });
         }
         if state.segments_version != lookups.version {
             return Ok(Prepared::Stale(events));
         }
-        let Some(fates) = decide(&state, &events, keys, lookups) else { return Ok(Prepared::Flushing(events)) };
-        let mut summary = IngestSummary::default();
-        let mut replaced = Vec::new();
-        let mut rows = Vec::with_capacity(events.len());
-        let mut kept = Vec::with_capacity(events.len());
-        // By index into the request, for those that are kept.
-        let mut positions = vec![None; events.len()];
-        let first = state.live.next_position();
-        let received_from = now.max(state.last_received_at + 1);
-        for (i, (event, fate)) in events.into_iter().zip(fates).enumerate() {
-            match fate {
-                Fate::Duplicate => {
-                    summary.duplicates += 1;
-                    continue;
-                }
-                Fate::New => {}
-                Fate::Replaces(old) => {
-                    summary.superseded += 1;
-                    replaced.push(old);
-                }
-                Fate::ReplacesInRequest(earlier) => {
-                    summary.superseded += 1;
-                    // The request's own earlier copy has been given its position already.
-                    if let Some(position) = positions.get(earlier).copied().flatten() {
-                        replaced.push(Replaced::Live(position));
-                    }
-                }
-            }
-            positions[i] = Some(first + rows.len() as u64);
-            rows.push(state.place(event, received_from + rows.len() as i64));
-            kept.push(i);
-            summary.stored += 1;
+        let Some(fates) = decide(&state, &events, keys, lookups, now) else { return Ok(Prepared::Flushing(events)) };
+        // Nothing has been changed so far. From here on nothing but the log itself can fail.
+        let bytes = encoded.bytes.len() + events.len() * UID_BYTES + fates.bytes_of_losers();
+        if bytes > PAYLOAD_BYTES_MAX - HEADER_BYTES {
+            return Err(StorageError::TooLarge { bytes });
         }
-        let store = self.clone();
-        if rows.is_empty() {
-            // The copies we hold may still be on their way to the disk: acknowledge when they are there.
-            place.barrier(Box::new(move |result| {
-                let _ = answer.send(result.map_err(Arc::new));
-            }))?;
-            return Ok(Prepared::Queued { summary, durable });
+        if events.is_empty() && arrival.batch.is_none() {
+            return Ok(Prepared::Queued { summary: IngestSummary::default(), durable: wait_for_all(place)? });
         }
-        state.last_received_at = received_from + rows.len() as i64 - 1;
-        let payload = encoded.record(&rows, &kept, received_from);
+        let received_from = fates.received_from;
+        let Settled { summary, kept, group } = state.settle(events, fates, arrival);
+        let payload = encoded.record(&group.rows, &kept, &group.rejected, arrival, received_from);
         let entry = Entry { project: self.id.0, kind: EVENTS_RECORD, payload };
+        let (lsn, durable) = self.queue(place, entry)?;
+        // From here on the next request is decided on this one, and `roll_back` knows of it.
+        for (position, place) in (state.live.next_position()..).zip(&kept) {
+            if let Some(key) = keys.get(*place as usize).copied().flatten() {
+                state.keys.insert(key, position);
+            }
+        }
+        state.enqueue(lsn, group, arrival, received_from);
+        Ok(Prepared::Queued { summary, durable })
+    }
+
+    /// Queues a record. Its rows become visible on the log's thread, before the receiver hears of it.
+    pub(super) fn queue(self: &Arc<Self>, place: Reservation, entry: Entry) -> Result<(Lsn, Durable), StorageError> {
+        let (answer, durable) = tokio::sync::oneshot::channel();
+        let store = self.clone();
         let lsn = place.append(
             entry,
             Box::new(move |result| {
@@ -185,15 +168,7 @@ impl ProjectStore {
                 let _ = answer.send(result.map_err(Arc::new));
             }),
         )?;
-        // From here on the next request is decided on this one, and `roll_back` knows of it.
-        for (key, position) in keys.iter().zip(positions) {
-            if let (Some(key), Some(position)) = (key, position) {
-                state.keys.insert(*key, position);
-            }
-        }
-        let import = arrival.batch.clone().map(|batch| state.imports.applied(batch));
-        state.enqueue(Pending { lsn, replaced, import }, rows, received_from);
-        Ok(Prepared::Queued { summary, durable })
+        Ok((lsn, durable))
     }
 
     /// The oldest pending block is durable: queries may see it.
@@ -229,12 +204,73 @@ impl ProjectStore {
     }
 }
 
+/// Waits until a record is durable.
+pub(super) async fn settled(durable: Durable) -> Result<(), StorageError> {
+    durable.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::LogGroup)?;
+    Ok(())
+}
+
+/// Hears when everything queued so far is durable.
+pub(super) fn wait_for_all(place: Reservation) -> Result<Durable, StorageError> {
+    let (answer, durable) = tokio::sync::oneshot::channel();
+    place.barrier(Box::new(move |result| {
+        let _ = answer.send(result.map_err(Arc::new));
+    }))?;
+    Ok(durable)
+}
+
+/// A request's events after their fates were applied.
+struct Settled {
+    summary: IngestSummary,
+    /// Places in the request of the events that became rows.
+    kept: Vec<u32>,
+    group: Group,
+}
+
 impl State {
     fn tail_to_seal(&self, rows_min: usize) -> Option<Vec<Block>> {
-        self.live.tail_of_at_least(rows_min, self.flush_cut)
+        self.live.tail_of_at_least(rows_min, self.unflushed.cut_position())
     }
 
-    pub(super) fn place(&mut self, mut event: Event, received_at: i64) -> StoredEvent {
+    /// Gives every event its place: a row, or a copy that lost.
+    fn settle(&mut self, events: Vec<Event>, fates: Fates, arrival: &Arrival) -> Settled {
+        let mut summary = IngestSummary::default();
+        let mut kept = Vec::with_capacity(events.len());
+        let mut group = Group { rows: Vec::with_capacity(events.len()), ..Group::default() };
+        self.last_received_at = self.last_received_at.max(fates.received_from + events.len() as i64 - 1);
+        for (index, (event, fate)) in events.into_iter().zip(fates.of).enumerate() {
+            let received_at = fates.received_from + index as i64;
+            let (earlier, overtaken_at) = match fate {
+                Fate::Duplicate { kept_received_at } => {
+                    summary.duplicates += 1;
+                    group.rejected.push(lost(event, received_at, kept_received_at, RejectReason::Duplicate, arrival));
+                    continue;
+                }
+                Fate::Stays => (None, None),
+                Fate::Replaces(earlier) => (Some(earlier), None),
+                Fate::Overtaken { by_received_at, replaces } => (replaces, Some(by_received_at)),
+            };
+            summary.stored += 1;
+            if let Some(earlier) = earlier {
+                summary.superseded += 1;
+                let (row, rejected) = earlier.superseded(&event, received_at);
+                group.replaced.push(row);
+                group.rejected.push(rejected);
+            }
+            if let Some(by) = overtaken_at {
+                summary.superseded += 1;
+                group.rejected.push(lost(event, received_at, by, RejectReason::Superseded, arrival));
+                continue;
+            }
+            group.rows.push(self.place(event, received_at));
+            kept.push(index as u32);
+        }
+        // What was overtaken lost when its successor arrived, which may be after others lost (J1).
+        group.rejected.sort_unstable_by_key(RejectedEvent::rejected_at);
+        Settled { summary, kept, group }
+    }
+
+    fn place(&mut self, mut event: Event, received_at: i64) -> StoredEvent {
         if event.insert_id_generated {
             event.insert_id = generated_insert_id(received_at);
         }
@@ -242,68 +278,32 @@ impl State {
         StoredEvent { event, uid, received_at }
     }
 
-    pub(super) fn enqueue(&mut self, pending: Pending, rows: Vec<StoredEvent>, received_at: i64) {
-        self.oldest_unflushed.get_or_insert(pending.lsn);
-        self.oldest_live_at.get_or_insert(received_at);
-        self.live.append(pending.lsn, Arc::new(rows));
-        self.pending.push_back(pending);
+    /// Takes in what a queued record says; queries see it once [`Self::publish`] is called.
+    pub(super) fn enqueue(&mut self, lsn: Lsn, group: Group, arrival: &Arrival, received_at: i64) {
+        self.unflushed.queued(lsn, received_at);
+        let part = self.imports.applied(arrival.batch.as_ref());
+        let has_rows = !group.rows.is_empty();
+        if has_rows {
+            self.sources.note(self.live.next_position(), &arrival.source);
+            self.live.append(lsn, Arc::new(group.rows));
+        }
+        self.rejected.append(lsn, group.rejected);
+        self.profiles.append(lsn, group.profiles);
+        self.pending.push_back(Pending { lsn, has_rows, replaced: group.replaced, part });
     }
 
+    /// The oldest queued record is durable.
     pub(super) fn publish(&mut self, lsn: Lsn) {
-        if let Some(pending) = self.pending.pop_front() {
-            assert_eq!(pending.lsn, lsn, "P4: masks become visible with their successor");
+        let Some(pending) = self.pending.pop_front() else { return };
+        assert_eq!(pending.lsn, lsn, "P2: records become visible in log order");
+        if pending.has_rows {
             self.live.publish(lsn);
-            self.masks.apply(&pending.replaced);
         }
+        // P4: masks become visible with their successors, and with the copies that lost.
+        self.masks.apply(&pending.replaced);
+        self.rejected.publish(lsn);
+        self.profiles.publish(lsn);
+        self.imports.durable(pending.part);
         self.version += 1;
     }
-}
-
-/// What happens to an event of a request.
-enum Fate {
-    New,
-    Duplicate,
-    Replaces(Replaced),
-    /// A later copy within the same request replaces the one at this index.
-    ReplacesInRequest(usize),
-}
-
-/// The fate of every event; `None` if one would replace a row that is being flushed.
-fn decide(state: &State, events: &[Event], keys: &[Option<EventKey>], lookups: &Lookups) -> Option<Vec<Fate>> {
-    let mut in_request: HashMap<EventKey, usize> = HashMap::new();
-    let mut fates = Vec::with_capacity(events.len());
-    for (i, (event, key)) in events.iter().zip(keys).enumerate() {
-        let Some(key) = key else {
-            fates.push(Fate::New);
-            continue;
-        };
-        let earlier = in_request.get(key).copied();
-        let fate = if let Some(earlier) = earlier {
-            let same = events.get(earlier).is_some_and(|e| same_properties(&e.properties, &event.properties));
-            if same { Fate::Duplicate } else { Fate::ReplacesInRequest(earlier) }
-        } else if let Some(position) = state.keys.get(*key) {
-            let same = state.live.row(position).is_some_and(|row| row.has_properties(&event.properties));
-            match same {
-                true => Fate::Duplicate,
-                false if state.flush_cut.is_some_and(|cut| position < cut) => return None,
-                false => Fate::Replaces(Replaced::Live(position)),
-            }
-        } else {
-            match lookups.found.get(&i) {
-                None => Fate::New,
-                Some((_, Found::Identical { .. })) => Fate::Duplicate,
-                Some(_) if state.flush_cut.is_some() => return None,
-                Some((segment, found)) => Fate::Replaces(Replaced::Segment(segment.path.clone(), found.row())),
-            }
-        };
-        if !matches!(fate, Fate::Duplicate) {
-            in_request.insert(*key, i);
-        }
-        fates.push(fate);
-    }
-    Some(fates)
-}
-
-fn same_properties(a: &[(String, footfall_model::Value)], b: &[(String, footfall_model::Value)]) -> bool {
-    a.len() == b.len() && a.iter().all(|(name, value)| b.iter().any(|(n, v)| n == name && v == value))
 }

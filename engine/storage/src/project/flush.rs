@@ -1,66 +1,82 @@
-//! Live rows become segments: freeze, sort, write, one commit, swap.
+//! Live rows become segments: freeze, sort, write, commit, swap.
 //!
 //! ```text
-//! rotate keys at position P ▸ wait until everything below P is durable ▸ seal
+//! rotate keys at position P and record L ▸ wait until both are durable ▸ seal
 //!   ▸ rows below P, by day and shard, without masked rows
 //!   ▸ a segment with masked rows is rewritten together with its successors   (copy on write)
-//!   ▸ put files ▸ commit users ▸ commit events { adds, removes, schema, txn(log, lsn) } ▸ swap under the lock
+//!   ▸ put files ▸ commit users ▸ commit journals, swap each
+//!   ▸ commit events { adds, removes, schema, txn(log, L), imports, last arrival } ▸ swap under the lock
 //! ```
 //!
-//! A crash before the commit leaves orphan files and the log, which still holds every row; a crash after it leaves a
-//! transaction that says how far the log has been flushed. Either way each row is there once (P1, P3).
+//! A crash before a commit leaves orphan files and the log, which still holds every row; a crash after it leaves a
+//! transaction that says how far the log is in this table. Either way each row is there once (P1, P3, P5).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use bytes::Bytes;
 use chrono::Utc;
-use footfall_model::{Shard, Uid};
+use footfall_model::Uid;
 
-use super::recover::{table_schema, user_batch};
-use super::{ProjectStore, SegmentSet, State};
-use crate::columns::{Builtin, Catalog};
+use super::append::{settled, wait_for_all};
+use super::build::{add_file, build, new_segment, plans};
+use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, table_schema, user_batch};
+use super::{Masks, ProjectStore, SegmentSet, State, run_blocking};
+use crate::columns::Catalog;
 use crate::error::StorageError;
 use crate::failpoint;
+use crate::journal::{Journal, JournalRow, ProfileEntry, RejectedEvent};
 use crate::live::{LiveChunk, seal};
 use crate::log::Lsn;
-use crate::segment::{EncodedSegment, Segment, day_of, encode, sort, union};
-use crate::table::{AddFile, ColumnStats, Operation, TableCommit, TableError, Transaction};
+use crate::segment::Segment;
+use crate::table::{AddFile, Operation, TableCommit, TableError, Transaction};
 
 /// What a flush has taken on.
-struct Cut {
+pub(super) struct Cut {
     position: u64,
     lsn: Lsn,
-    chunks: Vec<Arc<LiveChunk>>,
-    masks: super::Masks,
-    segments: Arc<SegmentSet>,
+    /// Rows of journals up to this arrival.
+    received_at: i64,
+    pub chunks: Vec<Arc<LiveChunk>>,
+    pub masks: Masks,
+    pub segments: Arc<SegmentSet>,
     catalog: Arc<Catalog>,
     /// Unsaved users at the cut; all users of the rows below it are among them or saved.
     users: Vec<(Uid, Box<str>)>,
+    rejected: Vec<RejectedEvent>,
+    profiles: Vec<ProfileEntry>,
+    imports: Vec<(String, u64)>,
+    /// What the tables' transactions for this log were when the live rows began.
+    flushed: Flushed,
 }
 
-/// Files that are in the store and wait for the commit that lists them.
+#[derive(Clone, Copy)]
+struct Flushed {
+    events: Option<Lsn>,
+    rejected: Option<Lsn>,
+    profiles: Option<Lsn>,
+}
+
+/// Files that are in the store and wait for the commits that list them, in the order of P5. A commit that is done is
+/// taken out.
 pub(super) struct Written {
     /// Live rows below this position are in the files.
     position: u64,
-    commit: TableCommit,
+    lsn: Lsn,
+    received_at: i64,
+    users: Option<(TableCommit, usize)>,
+    rejected: Option<TableCommit>,
+    profiles: Option<TableCommit>,
+    events: TableCommit,
     added: Vec<Arc<Segment>>,
     removed: Vec<String>,
-}
-
-/// What one new segment is made of: rows of live chunks, and what is left of segments that it replaces. Only row
-/// numbers are held until the segment is built, so that a flush needs memory for one segment at a time.
-#[derive(Default)]
-struct Plan {
-    live: Vec<(Arc<LiveChunk>, UInt32Array)>,
-    replaces: Vec<Arc<Segment>>,
+    imports: Vec<(String, u64)>,
 }
 
 impl ProjectStore {
-    /// Writes every row that is visible now to segments. Answers of queries do not change. Does nothing when there are
+    /// Writes every row that is visible now to tables. Answers of queries do not change. Does nothing when there are
     /// no live rows.
     pub async fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let mut unfinished = self.flushing.lock().await;
@@ -72,87 +88,110 @@ impl ProjectStore {
             Ok(write) => self.finish(write, &mut unfinished).await,
             Err(error) => {
                 // Nothing refers to the files written so far; the rows stay live and the next flush takes them again.
-                self.state.lock().flush_cut = None;
+                self.state.lock().unflushed.abandon_flush();
                 Err(error)
             }
         }
     }
 
-    /// Commits what was written and swaps. A commit whose outcome is unknown is kept, and the next flush repeats the
-    /// very same one first: it lands once either way.
-    async fn finish(&self, write: Written, unfinished: &mut Option<Written>) -> Result<(), StorageError> {
-        match self.events.commit(write.commit.clone()).await {
-            Ok(outcome) => {
-                // Another owner of this log's name would have committed other files: its rows are not ours to swap in.
-                let listed = write.added.iter().all(|segment| outcome.snapshot().file(&segment.path).is_some());
-                if !listed {
-                    return Err(StorageError::Fenced);
-                }
+    /// Commits what was written and swaps. When the outcome of a commit is unknown, what is left is kept, and the next
+    /// flush repeats the very same commits first: they land once either way.
+    async fn finish(&self, mut write: Written, unfinished: &mut Option<Written>) -> Result<(), StorageError> {
+        match self.commit(&mut write).await {
+            Ok(()) => {
                 self.swap(&write);
                 Ok(())
             }
             Err(error) => {
-                if matches!(
-                    error,
-                    TableError::CommitUnknown { .. } | TableError::Store { .. } | TableError::Contended { .. }
-                ) {
+                if may_have_landed(&error) {
                     *unfinished = Some(write);
                 } else {
                     // It certainly did not land: the rows stay live and the next flush takes them again.
-                    self.state.lock().flush_cut = None;
+                    self.state.lock().unflushed.abandon_flush();
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
 
-    /// Fixes which rows this flush writes, and waits until they are durable and sealed.
+    /// The commits of a flush in the order of P5, but for those that are done.
+    async fn commit(&self, write: &mut Written) -> Result<(), StorageError> {
+        if let Some((commit, count)) = &write.users {
+            self.users.commit(commit.clone()).await?;
+            self.state.lock().users.forget_saved(*count);
+            write.users = None;
+        }
+        if let Some(commit) = &write.rejected {
+            let files = self.rejected.commit(commit).await?;
+            self.state.lock().rejected.flushed(files, write.received_at, write.lsn);
+            write.rejected = None;
+        }
+        if let Some(commit) = &write.profiles {
+            let files = self.profiles.commit(commit).await?;
+            self.state.lock().profiles.flushed(files, write.received_at, write.lsn);
+            write.profiles = None;
+        }
+        let outcome = self.events.commit(write.events.clone()).await?;
+        // Another owner of this log's name would have committed other files: its rows are not ours to swap in.
+        let listed = write.added.iter().all(|segment| outcome.snapshot().file(&segment.path).is_some());
+        if listed { Ok(()) } else { Err(StorageError::Fenced) }
+    }
+
+    /// Fixes what this flush writes, and waits until it is durable and sealed.
     async fn cut(self: &Arc<Self>) -> Result<Option<Cut>, StorageError> {
-        {
+        let received_at = {
             let mut state = self.state.lock();
-            if state.oldest_unflushed.is_none() {
+            let position = state.live.next_position();
+            // From here on nobody may replace a row below the cut (see `fate`).
+            if !state.unflushed.begin_flush(position) {
                 return Ok(None);
             }
             state.keys.begin_flush();
-            // From here on nobody may replace a row below the cut (see `decide`).
-            state.flush_cut = Some(state.live.next_position());
-        }
-        // Blocks reach the disk within one group commit, or fail with it and take the cut back to where they began.
-        let position = loop {
-            if let Some(position) = self.state.lock().durable_cut() {
-                break position;
+            state.last_received_at
+        };
+        // Records reach the disk within one group commit, or fail with it and take the cut back to where they began.
+        let (position, lsn) = loop {
+            match self.state.lock().durable_cut() {
+                Durability::Pending => {}
+                Durability::Reached { position, lsn } => break (position, lsn),
+                Durability::Failed => return Ok(None),
             }
-            let (sender, receiver) = tokio::sync::oneshot::channel();
-            let queued = self.log.barrier(Box::new(move |result| {
-                let _ = sender.send(result.map(|_| ()));
-            }));
-            let outcome = match queued {
-                Ok(()) => receiver.await.map_err(|_| StorageError::Closed).and_then(|r| r.map_err(Into::into)),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = outcome {
-                self.state.lock().flush_cut = None;
+            if let Err(error) = self.everything_queued().await {
+                self.state.lock().unflushed.abandon_flush();
                 return Err(error);
             }
         };
         let store = self.clone();
-        let catalog = run_blocking(move || store.seal_below(position)).await?;
-        let mut state = self.state.lock();
-        let chunks = state.live.sealed_below(position);
-        let Some(lsn) = chunks.last().map(|chunk| chunk.lsns.1) else {
-            // All that there was has failed.
-            state.flush_cut = None;
-            return Ok(None);
+        let catalog = match run_blocking(move || store.seal_below(position)).await {
+            Ok(catalog) => catalog,
+            Err(error) => {
+                self.state.lock().unflushed.abandon_flush();
+                return Err(error);
+            }
         };
+        let state = self.state.lock();
         Ok(Some(Cut {
             position,
             lsn,
-            chunks,
+            received_at,
+            chunks: state.live.sealed_below(position),
             masks: state.masks.clone(),
             segments: state.segments.clone(),
             catalog,
             users: state.users.unsaved().to_vec(),
+            rejected: state.rejected.up_to(received_at),
+            profiles: state.profiles.up_to(received_at),
+            imports: state.imports.unsaved().map(|(import, sequence)| (import.to_owned(), sequence)).collect(),
+            flushed: Flushed {
+                events: state.unflushed.flushed(),
+                rejected: state.rejected.flushed_lsn(),
+                profiles: state.profiles.flushed_lsn(),
+            },
         }))
+    }
+
+    async fn everything_queued(&self) -> Result<(), StorageError> {
+        settled(wait_for_all(self.reserve(0).await?)?).await
     }
 
     /// Seals what is visible below a position; answers the catalog that knows all its columns.
@@ -166,7 +205,7 @@ impl ProjectStore {
         Ok(catalog.clone())
     }
 
-    /// Puts the new files and saves the users; what is left to do is one commit.
+    /// Puts the new files; what is left to do are commits.
     async fn write(self: &Arc<Self>, cut: Cut) -> Result<Written, StorageError> {
         let mut added = Vec::new();
         let mut adds = Vec::new();
@@ -174,28 +213,61 @@ impl ProjectStore {
         for ((day, shard), plan) in plans(&cut) {
             removed.extend(plan.replaces.iter().map(|s| s.path.clone()));
             let kept = self.kept_rows(&plan.replaces, &cut).await?;
-            let Some((sorted, encoded)) = run_blocking(move || build(&plan.live, kept)).await? else { continue };
+            let Some((keys, encoded)) = run_blocking(move || build(&plan.live, kept)).await? else { continue };
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
             self.files.put(&segment, encoded.bytes).await?;
             failpoint::hit("flush::after_put")?;
-            self.keys.remember(self.files.location(&segment).to_string(), &sorted)?;
+            self.keys.remember(&segment, keys);
             added.push(Arc::new(segment));
         }
-        self.save_users(&cut.users, cut.lsn).await?;
-        let commit = TableCommit {
-            operation: Operation::Append,
-            at: Utc::now(),
-            adds,
-            removes: removed.clone(),
-            schema: Some(table_schema(&cut.catalog)),
-            transaction: Some(Transaction {
-                app_id: self.log_app_id.clone(),
-                from: self.events.snapshot().transaction(&self.log_app_id),
-                to: cut.lsn.0 as i64,
-            }),
-        };
-        Ok(Written { position: cut.position, commit, added, removed })
+        let mut positions = vec![(RECEIVED_APP_ID.to_owned(), cut.received_at)];
+        positions.extend(cut.imports.iter().filter_map(|(import, sequence)| {
+            // `append` refused numbers that a table cannot hold.
+            Some((format!("{IMPORT_APP_ID}{import}"), i64::try_from(*sequence).ok()?))
+        }));
+        Ok(Written {
+            position: cut.position,
+            lsn: cut.lsn,
+            received_at: cut.received_at,
+            users: self.write_users(&cut.users, cut.lsn).await?,
+            rejected: self.write_journal(&self.rejected, cut.rejected, cut.flushed.rejected, cut.lsn).await?,
+            profiles: self.write_journal(&self.profiles, cut.profiles, cut.flushed.profiles, cut.lsn).await?,
+            events: TableCommit {
+                operation: Operation::Append,
+                at: Utc::now(),
+                adds,
+                removes: removed.clone(),
+                schema: Some(table_schema(&cut.catalog)),
+                transaction: Some(self.transaction(cut.flushed.events, cut.lsn)),
+                positions,
+            },
+            added,
+            removed,
+            imports: cut.imports,
+        })
+    }
+
+    /// `from` is what the rows rest on, not what the table says now: a commit of the process before that arrives late
+    /// must stop us, for it has the same rows.
+    fn transaction(&self, from: Option<Lsn>, to: Lsn) -> Transaction {
+        let position = |lsn: Lsn| i64::try_from(lsn.0).unwrap_or(i64::MAX);
+        Transaction { app_id: self.log_app_id.clone(), from: from.map(position), to: position(to) }
+    }
+
+    async fn write_journal<R: JournalRow>(
+        &self,
+        journal: &Journal,
+        rows: Vec<R>,
+        from: Option<Lsn>,
+        to: Lsn,
+    ) -> Result<Option<TableCommit>, StorageError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let commit = journal.write(rows, Utc::now(), self.transaction(from, to)).await?;
+        failpoint::hit("flush::after_put")?;
+        Ok(Some(commit))
     }
 
     /// The rows of segments that nothing has replaced.
@@ -210,38 +282,41 @@ impl ProjectStore {
         Ok(kept)
     }
 
-    /// Adds users to the `users` table. Repeating it after a crash adds a user twice with the same number, which
-    /// readers of the table take as one.
-    async fn save_users(&self, users: &[(Uid, Box<str>)], lsn: Lsn) -> Result<(), StorageError> {
+    /// Puts a file of the `users` table. To add a user twice with the same number, as after a crash, does no harm:
+    /// readers of the table take them as one.
+    async fn write_users(
+        &self,
+        users: &[(Uid, Box<str>)],
+        lsn: Lsn,
+    ) -> Result<Option<(TableCommit, usize)>, StorageError> {
         if users.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let (bytes, rows) = user_batch(users)?;
         let path = format!("{}.parquet", uuid::Uuid::now_v7());
         let length = bytes.len() as u64;
         let location = object_store::path::Path::from(format!("{}/{path}", self.users_root));
         object_store::ObjectStoreExt::put(&self.store, &location, Bytes::from(bytes).into()).await?;
+        let add = AddFile {
+            path,
+            partition_values: Vec::new(),
+            bytes: length,
+            rows,
+            tags: BTreeMap::new(),
+            stats: Vec::new(),
+        };
         let from = self.users.snapshot().transaction(&self.log_app_id);
-        self.users
-            .commit(TableCommit {
-                operation: Operation::Append,
-                at: Utc::now(),
-                adds: vec![AddFile {
-                    path,
-                    partition_values: Vec::new(),
-                    bytes: length,
-                    rows,
-                    tags: BTreeMap::new(),
-                    stats: Vec::new(),
-                }],
-                removes: Vec::new(),
-                schema: None,
-                transaction: Some(Transaction { app_id: self.log_app_id.clone(), from, to: lsn.0 as i64 }),
-            })
-            .await?;
-        let mut state = self.state.lock();
-        state.users.forget_saved(users.len());
-        Ok(())
+        let transaction = Transaction { from, ..self.transaction(None, lsn) };
+        let commit = TableCommit {
+            operation: Operation::Append,
+            at: Utc::now(),
+            adds: vec![add],
+            removes: Vec::new(),
+            schema: None,
+            transaction: Some(transaction),
+            positions: Vec::new(),
+        };
+        Ok(Some((commit, users.len())))
     }
 
     /// From here on queries read the segments instead of the live rows, in one step (P1).
@@ -252,8 +327,9 @@ impl ProjectStore {
         state.segments_version += 1;
         state.version += 1;
         state.live.drop_below(write.position);
+        state.sources.forget_below(write.position);
         state.keys.end_flush();
-        state.flush_cut = None;
+        state.imports.saved(&write.imports);
         let mut live = (*state.masks.live).clone();
         live.remove_range(..write.position);
         state.masks.live = Arc::new(live);
@@ -261,121 +337,36 @@ impl ProjectStore {
         for path in &write.removed {
             segments.remove(path);
         }
-        state.oldest_unflushed = state.live.oldest_lsn();
-        state.oldest_live_at = state.oldest_unflushed.map(|_| Utc::now().timestamp_micros());
+        state.unflushed.end_flush(write.lsn);
     }
+}
+
+/// How far the records are that a flush has taken on.
+enum Durability {
+    Pending,
+    Reached {
+        position: u64,
+        lsn: Lsn,
+    },
+    /// The log has taken none of them.
+    Failed,
 }
 
 impl State {
-    /// The cut of the flush, once nothing below it is on its way to the disk.
-    fn durable_cut(&self) -> Option<u64> {
-        self.flush_cut.filter(|cut| self.live.is_durable_below(*cut))
-    }
-}
-
-/// Which rows go into which new segment, by day and shard.
-fn plans(cut: &Cut) -> BTreeMap<(i32, Shard), Plan> {
-    let mut plans: BTreeMap<(i32, Shard), Plan> = BTreeMap::new();
-    for chunk in &cut.chunks {
-        for (place, rows) in rows_by_place(chunk, &cut.masks.live) {
-            plans.entry(place).or_default().live.push((chunk.clone(), rows));
+    fn durable_cut(&mut self) -> Durability {
+        let (Some(position), Some(lsn)) = (self.unflushed.cut_position(), self.unflushed.cut_lsn()) else {
+            self.unflushed.abandon_flush();
+            return Durability::Failed;
+        };
+        match self.pending.front() {
+            Some(pending) if pending.lsn <= lsn => Durability::Pending,
+            _ => Durability::Reached { position, lsn },
         }
     }
-    for segment in cut.segments.iter().filter(|s| cut.masks.segments.contains_key(&s.path)) {
-        plans.entry((segment.day, segment.shard)).or_default().replaces.push(segment.clone());
-    }
-    plans
 }
 
-/// A chunk's rows that have not been replaced, by day and shard.
-fn rows_by_place(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> BTreeMap<(i32, Shard), UInt32Array> {
-    let mut places: BTreeMap<(i32, Shard), Vec<u32>> = BTreeMap::new();
-    let times = chunk.batch.column_by_name(Builtin::Time.name());
-    let uids = chunk.batch.column_by_name(Builtin::Uid.name());
-    let (Some(times), Some(uids)) = (times, uids) else { return BTreeMap::new() };
-    let times = times.as_primitive::<TimestampMillisecondType>();
-    let uids = uids.as_primitive::<Int64Type>();
-    for (row, (time, uid)) in times.values().iter().zip(uids.values()).enumerate() {
-        if !masked.contains(chunk.first + row as u64) {
-            places.entry((day_of(*time), Uid(*uid as u64).shard())).or_default().push(row as u32);
-        }
-    }
-    places.into_iter().map(|(place, rows)| (place, rows.into())).collect()
-}
-
-/// One sorted, encoded file from its parts; `None` if they hold no row.
-fn build(
-    live: &[(Arc<LiveChunk>, UInt32Array)],
-    kept: Vec<RecordBatch>,
-) -> Result<Option<(RecordBatch, EncodedSegment)>, StorageError> {
-    let mut parts = kept;
-    for (chunk, rows) in live {
-        parts.push(take_record_batch(&chunk.batch, rows)?);
-    }
-    let Some(rows) = union(&parts)? else { return Ok(None) };
-    if rows.num_rows() == 0 {
-        return Ok(None);
-    }
-    let sorted = sort(&without_empty_columns(&rows)?)?;
-    let encoded = encode(&sorted)?;
-    Ok(Some((sorted, encoded)))
-}
-
-/// A property has a column only in the segments where it occurs.
-fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, StorageError> {
-    let occurs = |index: &usize| {
-        let builtin = Builtin::ALL.len();
-        *index < builtin || rows.column(*index).null_count() < rows.num_rows()
-    };
-    let kept: Vec<usize> = (0..rows.num_columns()).filter(occurs).collect();
-    Ok(rows.project(&kept)?)
-}
-
-fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> Segment {
-    let name = uuid::Uuid::now_v7();
-    Segment {
-        path: format!("day={}/shard={}/{name}.parquet", date(day), shard.0),
-        day,
-        shard,
-        rows: encoded.rows,
-        bytes: encoded.bytes.len() as u64,
-        crc32c: encoded.crc32c,
-        received: encoded.received.clone(),
-    }
-}
-
-/// Tag of a table entry: the file's checksum in hexadecimal.
-pub(super) const CHECKSUM_TAG: &str = "footfall.crc32c";
-/// Tag of a table entry: arrival of the file's first and last rows, `MIN..MAX` in microseconds since the epoch.
-pub(super) const RECEIVED_TAG: &str = "footfall.received";
-
-fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
-    AddFile {
-        path: segment.path.clone(),
-        partition_values: vec![
-            ("day".to_owned(), date(segment.day)),
-            ("shard".to_owned(), segment.shard.0.to_string()),
-        ],
-        bytes: segment.bytes,
-        rows: segment.rows,
-        tags: BTreeMap::from([
-            (CHECKSUM_TAG.to_owned(), format!("{:08x}", segment.crc32c)),
-            (RECEIVED_TAG.to_owned(), format!("{}..{}", segment.received.start(), segment.received.end())),
-        ]),
-        stats: vec![ColumnStats::timestamp_millis(Builtin::Time.name(), encoded.time_min, encoded.time_max, 0)],
-    }
-}
-
-/// `YYYY-MM-DD` of a day number.
-pub(super) fn date(day: i32) -> String {
-    let epoch = chrono::NaiveDate::default();
-    let date = epoch.checked_add_signed(chrono::TimeDelta::days(i64::from(day)));
-    date.unwrap_or(epoch).format("%Y-%m-%d").to_string()
-}
-
-/// CPU work off the async threads.
-pub(super) async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::Closed)?
+/// Whether a commit that failed may turn up in the table nevertheless.
+fn may_have_landed(error: &StorageError) -> bool {
+    use TableError::{CommitUnknown, Contended, Store};
+    matches!(error, StorageError::Table(CommitUnknown { .. } | Store { .. } | Contended { .. }))
 }

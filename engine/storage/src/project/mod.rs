@@ -3,16 +3,29 @@
 //! A record lives in exactly one place at a time: live rows, or a segment that the table lists. The swap from one to
 //! the other happens under one lock, so that a [`Snapshot`] never sees a row twice or not at all.
 //!
+//! Beside the events a project has journals ([`crate::journal`]): the copies of events that lost, and the changes of
+//! profiles. One log record may speak of all of them; one flush writes them all up to the same record.
+//!
 //! Invariants:
 //! - P1: live rows and listed segments are disjoint; together they are every acknowledged event, each key once after
 //!   masks are applied.
-//! - P2: log order, arrival order (`received_at`) and live positions agree.
-//! - P3: the table's transaction for this log names the last log position whose rows are in segments.
-//! - P4: a mask names a row that a later arrival of the same key has replaced; it becomes visible with its successor.
-//! - P5: a record that the log could not take leaves no trace in the live state (`rollback`).
+//! - P2: log order, arrival order (`received_at`) and live positions agree. Every arrival has a `received_at` of its own,
+//!   copies that lose and changes of profiles included, also across restarts.
+//! - P3: the events table's transaction for this log names the last log position whose rows are in segments.
+//! - P4: a mask names a row that a later arrival of the same key has replaced; it becomes visible with its successor, and
+//!   with the replaced copy in `rejected_events`.
+//! - P5: a flush commits users, then journals, then events, each with the same log position. What the events table's
+//!   transaction names is therefore in all of them. Between two of these commits a journal is ahead of the events; each
+//!   table is replayed from its own position, or from the events' where that is higher (a flush commits no journal that
+//!   has no rows).
+//! - P6: a part of an import is applied once: its number is in the record that applies it, and in the commit of the events
+//!   that lets go of this record.
+//! - P7: a record that the log could not take leaves no trace in the live state (`rollback`).
 
 mod append;
 mod arrival;
+mod build;
+mod fate;
 mod flush;
 mod follow;
 mod profiles;
@@ -20,6 +33,8 @@ mod record;
 mod recover;
 mod rollback;
 mod snapshot;
+mod tables;
+mod unflushed;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
 pub use follow::Arrived;
@@ -29,13 +44,15 @@ pub use snapshot::{Newest, Snapshot};
 use std::collections::{BTreeMap, HashMap as StdHashMap, VecDeque};
 use std::sync::Arc;
 
-use footfall_model::{ProjectId, Shard};
+use footfall_model::{ProjectId, Shard, StoredEvent};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use roaring::{RoaringBitmap, RoaringTreemap};
 use tokio::sync::watch;
 
 use crate::columns::Catalog;
+use crate::error::StorageError;
+use crate::journal::{Journal, JournalRows, ProfileEntry, RejectedEvent};
 use crate::kept::KeptLimits;
 use crate::keys::EventKey;
 use crate::live::LiveRows;
@@ -44,6 +61,8 @@ use crate::recent::KeyCache;
 use crate::segment::{Segment, SegmentFiles};
 use crate::table::Table;
 use crate::users::UserDirectory;
+use arrival::{Imports, Part, Sources};
+use unflushed::Unflushed;
 
 /// Plain settings of a project's store.
 #[derive(Clone, Debug)]
@@ -66,6 +85,8 @@ pub struct ProjectStore {
     log_app_id: String,
     events: Table,
     users: Table,
+    rejected: Journal,
+    profiles: Journal,
     store: Arc<dyn object_store::ObjectStore>,
     users_root: object_store::path::Path,
     files: SegmentFiles,
@@ -88,21 +109,40 @@ struct State {
     keys: LiveKeys,
     /// Replaced rows among the live ones, by position, and among segments, by path (P4).
     masks: Masks,
-    /// Records in the log's queue, in log order; those of events have a block in `live` each.
+    /// By which way live rows came.
+    sources: Sources,
+    rejected: JournalRows<RejectedEvent>,
+    profiles: JournalRows<ProfileEntry>,
+    /// Records in the log's queue, in log order.
     pending: VecDeque<Pending>,
     segments: Arc<SegmentSet>,
     /// Grows whenever `segments` is replaced.
     segments_version: u64,
-    /// Rows below this position are being written to segments.
-    flush_cut: Option<u64>,
+    unflushed: Unflushed,
+    imports: Imports,
     last_received_at: i64,
-    imports: arrival::Imports,
-    /// Log position of the oldest block not yet in a segment.
-    oldest_unflushed: Option<Lsn>,
-    /// Microseconds since the epoch at which the oldest live row arrived.
-    oldest_live_at: Option<i64>,
     /// Grows with every visible change; names a snapshot.
     version: u64,
+}
+
+/// What one log record adds.
+#[derive(Default)]
+struct Group {
+    rows: Vec<StoredEvent>,
+    replaced: Vec<Replaced>,
+    rejected: Vec<RejectedEvent>,
+    profiles: Vec<ProfileEntry>,
+}
+
+/// What a record that is on its way to the disk has changed already, or changes when it is there.
+struct Pending {
+    lsn: Lsn,
+    /// Whether it has a block in `live`.
+    has_rows: bool,
+    /// Rows that its own rows replace; hidden when these become visible (P4).
+    replaced: Vec<Replaced>,
+    /// The part of an import that it applies.
+    part: Option<Part>,
 }
 
 /// Segments of the table in the order a scan wants them.
@@ -168,15 +208,6 @@ impl Masks {
     }
 }
 
-/// What a record that is on its way to the disk has changed already, or changes when it is there.
-struct Pending {
-    lsn: Lsn,
-    /// Rows that its own rows replace; hidden when these become visible (P4).
-    replaced: Vec<Replaced>,
-    /// What the position of its import was before it.
-    import: Option<arrival::Before>,
-}
-
 /// Keys of live rows in two generations, so that a flush forgets what it wrote in one step.
 #[derive(Default)]
 struct LiveKeys {
@@ -226,18 +257,26 @@ impl ProjectStore {
         self.id
     }
 
-    /// Rows in memory, visible or on their way to the disk.
+    /// Rows in memory, visible or on their way to the disk: events, and rows of journals.
     pub fn live_rows(&self) -> usize {
-        self.state.lock().live.len()
+        let state = self.state.lock();
+        state.live.len() + state.rejected.len() + state.profiles.len()
     }
 
     /// When the oldest live row arrived, in microseconds since the epoch.
     pub fn oldest_live_at(&self) -> Option<i64> {
-        self.state.lock().oldest_live_at
+        self.state.lock().unflushed.oldest_received_at()
     }
 
     /// The oldest log position this project still needs; `None` if it needs nothing.
     pub fn oldest_unflushed(&self) -> Option<Lsn> {
-        self.state.lock().oldest_unflushed
+        self.state.lock().unflushed.oldest()
     }
+}
+
+/// CPU work off the async threads.
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StorageError::Closed)?
 }

@@ -1,60 +1,62 @@
-//! Changes of profiles on their way into the log.
+//! Changes of profiles on their way in: logged, in order, and kept for whoever builds people and groups from them.
 
 use std::sync::Arc;
 
 use footfall_model::ProfileUpdate;
 
-use super::record::PROFILES_RECORD;
-use super::{Arrival, Pending, ProjectStore};
+use super::append::{settled, wait_for_all};
+use super::record::{EncodedProfiles, PROFILES_RECORD, profile_entries};
+use super::{Arrival, Group, ProjectStore};
 use crate::error::StorageError;
-use crate::log::Entry;
+use crate::log::{Entry, PAYLOAD_BYTES_MAX};
+
+/// The fields of a record's header.
+const HEADER_BYTES: usize = 1 << 16;
 
 impl ProjectStore {
-    /// Logs the updates of one request, all or none; they are durable when this returns.
+    /// Logs the updates of one request, all or none. When this returns they are durable, and have their places in the
+    /// order of the project's arrivals.
+    ///
+    /// `now` is the time of arrival in microseconds since the epoch.
     pub async fn record_profiles(
         self: &Arc<Self>,
         updates: Vec<ProfileUpdate>,
-        _arrival: Arrival,
-        _now: i64,
+        arrival: Arrival,
+        now: i64,
     ) -> Result<(), StorageError> {
-        let mut payload = Vec::new();
-        for update in &updates {
-            serde_json::to_writer(&mut payload, update)
-                .expect("plain data with text keys always serialises into memory");
-            payload.push(b'\n');
+        self.admit(&arrival)?;
+        let encoded = EncodedProfiles::of(&updates);
+        if encoded.bytes.len() > PAYLOAD_BYTES_MAX - HEADER_BYTES {
+            return Err(StorageError::TooLarge { bytes: encoded.bytes.len() });
         }
-        let place = self.reserve(payload.len()).await?;
-        let (answer, durable) = tokio::sync::oneshot::channel();
-        let store = self.clone();
-        {
+        // As in `append`: before the lock.
+        let place = self.reserve(encoded.bytes.len()).await?;
+        let durable = {
             let mut state = self.state.lock();
-            let entry = Entry { project: self.id.0, kind: PROFILES_RECORD, payload };
-            let lsn = place.append(
-                entry,
-                Box::new(move |result| {
-                    match result {
-                        Ok(lsn) => store.state.lock().publish(lsn),
-                        Err(_) => store.roll_back(),
-                    }
-                    let _ = answer.send(result.map_err(Arc::new));
-                }),
-            )?;
-            state.oldest_unflushed.get_or_insert(lsn);
-            state.pending.push_back(Pending { lsn, replaced: Vec::new(), import: None });
-        }
-        durable.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::LogGroup)?;
-        Ok(())
+            if state.imports.is_repeated(arrival.batch.as_ref()) {
+                wait_for_all(place)?
+            } else {
+                let received_from = now.max(state.last_received_at + 1);
+                let payload = encoded.record(updates.len(), &arrival, received_from);
+                let entry = Entry { project: self.id.0, kind: PROFILES_RECORD, payload };
+                let (lsn, durable) = self.queue(place, entry)?;
+                state.last_received_at = state.last_received_at.max(received_from + updates.len() as i64 - 1);
+                let profiles = profile_entries(updates, &arrival, received_from);
+                state.enqueue(lsn, Group { profiles, ..Group::default() }, &arrival, received_from);
+                durable
+            }
+        };
+        settled(durable).await
     }
 
     /// The last part of an import that was applied, once it is durable.
     pub async fn import_position(&self, import: &str) -> Result<Option<u64>, StorageError> {
-        let position = self.state.lock().imports.last(import);
         let place = self.reserve(0).await?;
-        let (answer, durable) = tokio::sync::oneshot::channel();
-        place.barrier(Box::new(move |result| {
-            let _ = answer.send(result.map_err(Arc::new));
-        }))?;
-        durable.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::LogGroup)?;
+        let (position, durable) = {
+            let state = self.state.lock();
+            (state.imports.last(import), wait_for_all(place)?)
+        };
+        settled(durable).await?;
         Ok(position)
     }
 }

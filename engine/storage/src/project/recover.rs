@@ -1,34 +1,29 @@
-//! Opening a project: the tables say what is in segments, the log says what came after.
+//! Opening a project: the tables say what is in files, the log says what came after.
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
-use chrono::NaiveDate;
-use footfall_model::{ProjectId, Shard, Uid};
-use futures::TryStreamExt;
+use footfall_model::{ProjectId, StoredEvent};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio::sync::watch;
 
-use super::flush::{CHECKSUM_TAG, RECEIVED_TAG};
-use super::record::{PROFILES_RECORD, decode};
-use super::{LiveKeys, Masks, Pending, ProjectOptions, ProjectStore, Replaced, SegmentSet, State};
-use crate::columns::{Builtin, Catalog};
+use super::record::{EVENTS_RECORD, EventsRecord, PROFILES_RECORD, ProfilesRecord};
+use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, events_definition, load_users, segment_of, users_definition};
+use super::{Group, Imports, LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State, Unflushed};
+use crate::columns::Catalog;
 use crate::error::StorageError;
+use crate::journal::{Journal, ProfileEntry, RejectedEvent};
 use crate::kept::{Kept, KeptBudget};
 use crate::keys::event_key;
 use crate::live::LiveRows;
 use crate::log::{Log, Lsn};
 use crate::recent::KeyCache;
-use crate::segment::{Segment, SegmentCaches, SegmentFiles, day_of};
-use crate::table::{FileEntry, Table, TableDefinition};
+use crate::segment::{SegmentCaches, SegmentFiles, day_of};
+use crate::table::{Table, TableSnapshot};
 use crate::users::{Saved, UserDirectory, shard_of};
 
-/// A log record that may not be in a segment yet.
+/// A log record that may not be in a table yet.
 #[derive(Clone)]
 pub struct Recovered {
     pub lsn: Lsn,
@@ -49,6 +44,14 @@ pub struct Shared {
     pub kept: Arc<KeptBudget>,
 }
 
+/// From which record on each table lacks the log's records (P5).
+#[derive(Clone, Copy)]
+struct Flushed {
+    events: Lsn,
+    rejected: Lsn,
+    profiles: Lsn,
+}
+
 impl ProjectStore {
     /// Opens (or creates) a project's tables and replays what the log holds beyond them.
     pub async fn open(
@@ -59,25 +62,39 @@ impl ProjectStore {
     ) -> Result<Arc<Self>, StorageError> {
         let root = format!("{id}/events");
         let users_root = format!("{id}/users");
-        let events = Table::open_or_create(shared.store.clone(), &root, events_definition(id)).await?;
-        let users = Table::open_or_create(shared.store.clone(), &users_root, users_definition(id)).await?;
+        let store = || shared.store.clone();
+        let (events, users, rejected, profiles) = tokio::try_join!(
+            async { Ok(Table::open_or_create(store(), &root, events_definition(id)).await?) },
+            async { Ok(Table::open_or_create(store(), &users_root, users_definition(id)).await?) },
+            Journal::open::<RejectedEvent>(store(), id),
+            Journal::open::<ProfileEntry>(store(), id),
+        )?;
         let snapshot = events.snapshot();
         let log_app_id = format!("footfall-log-{}", shared.log_id);
-        let flushed = Lsn(snapshot.transaction(&log_app_id).unwrap_or(0).max(0) as u64);
+        let flushed_events = snapshot.transaction(&log_app_id).map(|lsn| Lsn(lsn.max(0) as u64));
+        let at_least_events = |journal: Option<Lsn>| journal.max(flushed_events).unwrap_or_default();
+        let flushed = Flushed {
+            events: flushed_events.unwrap_or_default(),
+            rejected: at_least_events(rejected.flushed(&log_app_id)),
+            profiles: at_least_events(profiles.flushed(&log_app_id)),
+        };
 
         let mut segments = SegmentSet::default();
         for file in &snapshot.files {
             segments.insert(Arc::new(segment_of(file)?));
         }
-        // Arrival goes on where it stopped, whatever the clock says now (P2).
-        let received = segments.iter().map(|s| *s.received.end()).filter(|at| *at < i64::MAX);
-        let last_received_at = received.max().unwrap_or(0);
-        let kept = Kept::new(options.kept, shared.kept.clone(), last_received_at);
         let users_root = Path::from(users_root);
         let mut directory = UserDirectory::new(options.shards);
         for file in &users.snapshot().files {
             load_users(shared.store.as_ref(), &users_root, file, &mut directory).await?;
         }
+        let rejected_rows = rejected.rows::<RejectedEvent>(&log_app_id)?;
+        let profile_rows = profiles.rows::<ProfileEntry>(&log_app_id)?;
+        // Arrival goes on where it stopped, whatever the clock says now (P2).
+        let in_segments = segments.iter().map(|s| *s.received.end()).filter(|at| *at < i64::MAX).max();
+        let noted = [snapshot.transaction(RECEIVED_APP_ID), rejected_rows.last_flushed(), profile_rows.last_flushed()];
+        let last_received_at = noted.into_iter().chain([in_segments]).flatten().max().unwrap_or(0);
+        let kept = Kept::new(options.kept, shared.kept.clone(), last_received_at);
         let store = Arc::new(Self {
             id,
             log: shared.log.clone(),
@@ -92,154 +109,99 @@ impl ProjectStore {
                 live: LiveRows::new(kept),
                 keys: LiveKeys::default(),
                 masks: Masks::default(),
+                sources: Default::default(),
+                rejected: rejected_rows,
+                profiles: profile_rows,
                 pending: Default::default(),
                 segments: Arc::new(segments),
                 segments_version: 0,
-                flush_cut: None,
+                unflushed: Unflushed::since(flushed_events),
+                imports: imports_of(&snapshot),
                 last_received_at,
-                imports: Default::default(),
-                oldest_unflushed: None,
-                oldest_live_at: None,
                 version: 0,
             }),
             flushing: tokio::sync::Mutex::new(None),
             arrived: watch::Sender::new(0),
             events,
             users,
+            rejected,
+            profiles,
             options,
         });
         for record in recovered {
-            if record.lsn > flushed {
-                store.replay(record).await?;
+            if record.lsn > flushed.events {
+                store.replay(record, flushed).await?;
             }
         }
         Ok(store)
     }
 
-    /// Puts a logged group back in place. Every row of it was new or replaced an older one when it was logged; which
-    /// one is found again by its key.
-    async fn replay(&self, record: Recovered) -> Result<(), StorageError> {
-        if record.kind == PROFILES_RECORD {
-            self.state.lock().oldest_unflushed.get_or_insert(record.lsn);
-            return Ok(());
-        }
+    /// Puts a logged record back in place, as far as tables lack it.
+    async fn replay(&self, record: Recovered, flushed: Flushed) -> Result<(), StorageError> {
         let corrupt = |what: String| StorageError::CorruptRecord { lsn: record.lsn.0, what };
-        let rows = decode(&record.payload).map_err(corrupt)?;
-        let segments = self.state.lock().segments.clone();
-        let mut replaced = Vec::new();
-        for row in &rows {
-            let Some(key) = event_key(&row.event) else { continue };
-            for segment in segments.runs(day_of(row.event.time), shard_of(&row.event.distinct_id, self.options.shards))
-            {
-                if let Some(found) = self.keys.find(&self.files, segment, key as u64, &row.event).await? {
-                    replaced.push(Replaced::Segment(segment.path.clone(), found.row()));
-                }
+        let (mut group, arrival, at) = match record.kind {
+            EVENTS_RECORD => {
+                let EventsRecord { arrival, rows, rejected } =
+                    EventsRecord::decode(&record.payload).map_err(corrupt)?;
+                let replaced = self.replaced_in_segments(&rows).await?;
+                let arrivals = rows.iter().map(|r| r.received_at).chain(rejected.iter().map(|r| r.rejected_at()));
+                let at = (arrivals.clone().min(), arrivals.max());
+                (Group { rows, replaced, rejected, ..Group::default() }, arrival, at)
             }
+            PROFILES_RECORD => {
+                let ProfilesRecord { arrival, entries } = ProfilesRecord::decode(&record.payload).map_err(corrupt)?;
+                let at = (entries.first().map(|e| e.received_at), entries.last().map(|e| e.received_at));
+                (Group { profiles: entries, ..Group::default() }, arrival, at)
+            }
+            kind => return Err(corrupt(format!("unknown kind {kind}"))),
+        };
+        if record.lsn <= flushed.rejected {
+            group.rejected.clear();
+        }
+        if record.lsn <= flushed.profiles {
+            group.profiles.clear();
         }
         let mut state = self.state.lock();
+        state.last_received_at = state.last_received_at.max(at.1.unwrap_or(0));
         let first = state.live.next_position();
-        for (i, row) in rows.iter().enumerate() {
+        for (position, row) in (first..).zip(&group.rows) {
             state.users.restore(&row.event.distinct_id, row.uid, Saved::No);
-            state.last_received_at = state.last_received_at.max(row.received_at);
             let Some(key) = event_key(&row.event) else { continue };
             if let Some(earlier) = state.keys.get(key) {
-                replaced.push(Replaced::Live(earlier));
+                group.replaced.push(Replaced::Live(earlier));
             }
-            state.keys.insert(key, first + i as u64);
+            state.keys.insert(key, position);
         }
-        let received_at = rows.first().map_or(0, |r| r.received_at);
-        state.enqueue(Pending { lsn: record.lsn, replaced, import: None }, rows, received_at);
+        let received_at = at.0.unwrap_or(state.last_received_at);
+        state.enqueue(record.lsn, group, &arrival, received_at);
         state.publish(record.lsn);
         Ok(())
     }
-}
 
-/// The schema of the events table: segment columns, then the partition columns.
-pub(super) fn table_schema(catalog: &Catalog) -> SchemaRef {
-    let mut fields: Vec<_> = catalog.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("day", DataType::Date32, true)));
-    fields.push(Arc::new(Field::new("shard", DataType::Int32, true)));
-    Arc::new(Schema::new(fields))
-}
-
-fn events_definition(id: ProjectId) -> TableDefinition {
-    TableDefinition {
-        name: format!("footfall project {id} events"),
-        schema: table_schema(&Catalog::default()),
-        partition_columns: vec!["day".to_owned(), "shard".to_owned()],
-        stats_columns: vec![Builtin::Time.name().to_owned()],
+    /// Every row of a logged group was new or replaced an older one when it was logged; which one in segments is found
+    /// again by its key.
+    async fn replaced_in_segments(&self, rows: &[StoredEvent]) -> Result<Vec<Replaced>, StorageError> {
+        let segments = self.state.lock().segments.clone();
+        let mut replaced = Vec::new();
+        for event in rows.iter().map(|row| &row.event) {
+            let Some(key) = event_key(event) else { continue };
+            for segment in segments.runs(day_of(event.time), shard_of(&event.distinct_id, self.options.shards)) {
+                if let Some(found) = self.keys.find(&self.files, segment, key as u64, event).await? {
+                    replaced.push(Replaced::Segment(segment.path.clone(), found.row));
+                }
+            }
+        }
+        Ok(replaced)
     }
 }
 
-fn users_definition(id: ProjectId) -> TableDefinition {
-    TableDefinition {
-        name: format!("footfall project {id} users"),
-        schema: users_schema(),
-        partition_columns: Vec::new(),
-        stats_columns: Vec::new(),
-    }
-}
-
-fn users_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("uid", DataType::Int64, false),
-        Field::new("distinct_id", DataType::Utf8, false),
-    ]))
-}
-
-/// Parquet bytes of users and their number.
-pub(super) fn user_batch(users: &[(Uid, Box<str>)]) -> Result<(Vec<u8>, u64), StorageError> {
-    let uids = Int64Array::from_iter_values(users.iter().map(|(uid, _)| uid.0 as i64));
-    let ids = StringArray::from_iter_values(users.iter().map(|(_, id)| id.as_ref()));
-    let batch = RecordBatch::try_new(users_schema(), vec![Arc::new(uids), Arc::new(ids)])?;
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, users_schema(), None)?;
-    writer.write(&batch)?;
-    writer.close()?;
-    Ok((bytes, users.len() as u64))
-}
-
-async fn load_users(
-    store: &dyn ObjectStore,
-    root: &Path,
-    file: &FileEntry,
-    directory: &mut UserDirectory,
-) -> Result<(), StorageError> {
-    let location = Path::from(format!("{root}/{}", file.path));
-    let chunks: Vec<bytes::Bytes> = store.get(&location).await?.into_stream().try_collect().await?;
-    let bytes = bytes::Bytes::from(chunks.concat());
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
-        let batch = batch?;
-        let (Some(uids), Some(ids)) = (batch.column_by_name("uid"), batch.column_by_name("distinct_id")) else {
-            return Err(StorageError::CorruptSegment { path: file.path.clone(), what: "users column missing".into() });
-        };
-        let (uids, ids) = (uids.as_primitive::<Int64Type>(), ids.as_string::<i32>());
-        for row in 0..batch.num_rows() {
-            directory.restore(ids.value(row), Uid(uids.value(row) as u64), Saved::Yes);
+/// How far each import has got, as the events table has it.
+fn imports_of(snapshot: &TableSnapshot) -> Imports {
+    let mut imports = Imports::default();
+    for (app_id, sequence) in &snapshot.transactions {
+        if let (Some(import), Ok(sequence)) = (app_id.strip_prefix(IMPORT_APP_ID), u64::try_from(*sequence)) {
+            imports.restore(import, sequence);
         }
     }
-    Ok(())
-}
-
-/// A table entry as a segment.
-fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
-    let corrupt = |what: &str| StorageError::CorruptSegment { path: file.path.clone(), what: what.to_owned() };
-    let day = file.partition_values.get("day").and_then(|d| NaiveDate::parse_from_str(d, "%Y-%m-%d").ok());
-    let day = day.ok_or_else(|| corrupt("day missing or malformed"))?;
-    let shard = file.partition_values.get("shard").and_then(|s| s.parse().ok());
-    let checksum = file.tags.get(CHECKSUM_TAG).and_then(|c| u32::from_str_radix(c, 16).ok());
-    let received = file.tags.get(RECEIVED_TAG).and_then(|range| {
-        let (first, last) = range.split_once("..")?;
-        Some(first.parse().ok()?..=last.parse().ok()?)
-    });
-    Ok(Segment {
-        path: file.path.clone(),
-        day: (day - NaiveDate::default()).num_days() as i32,
-        shard: Shard(shard.ok_or_else(|| corrupt("shard missing or malformed"))?),
-        rows: file.rows,
-        bytes: file.bytes,
-        crc32c: checksum.ok_or_else(|| corrupt("checksum missing or malformed"))?,
-        // Files written before this was noted may hold any: they are never left out.
-        received: received.unwrap_or(i64::MIN..=i64::MAX),
-    })
+    imports
 }

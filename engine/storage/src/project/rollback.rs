@@ -41,15 +41,12 @@ impl State {
             }
         }
         while let Some(pending) = self.pending.pop_back() {
-            if let Some(before) = pending.import {
-                self.imports.restore(before);
-            }
+            self.imports.take_back(pending.part);
         }
-        // A flush that waits for these rows has less to wait for; rows that come now are not its own.
-        self.flush_cut = self.flush_cut.map(|cut| cut.min(position));
-        self.oldest_unflushed = self.oldest_unflushed.filter(|oldest| *oldest < from);
-        if self.live.len() == 0 {
-            self.oldest_live_at = None;
-        }
+        self.sources.forget_from(position);
+        self.rejected.drop_pending();
+        self.profiles.drop_pending();
+        // A flush that waits for these records has less to wait for; what comes now is not its own.
+        self.unflushed.roll_back(from, position);
     }
 }

@@ -10,6 +10,7 @@ use super::{ProjectStore, SegmentSet};
 use crate::arrivals::ArrivedRows;
 use crate::columns::Catalog;
 use crate::error::StorageError;
+use crate::journal::{JournalView, ProfileEntry, RejectedEvent};
 use crate::live::{LiveChunk, Tail, seal};
 use crate::segment::{Segment, SegmentFiles};
 
@@ -26,6 +27,10 @@ pub struct Snapshot {
     /// Names the contents: two snapshots of one process with equal versions hold the same rows.
     /// A part of a snapshot keeps its number.
     pub version: u64,
+    /// Copies of events that lost.
+    pub rejected: JournalView<RejectedEvent>,
+    /// Changes of profiles in order of arrival.
+    pub profiles: JournalView<ProfileEntry>,
     masked_live: Arc<RoaringTreemap>,
     masked_segments: Arc<HashMap<String, RoaringBitmap>>,
 }
@@ -111,6 +116,8 @@ impl ProjectStore {
             live,
             files: self.files.clone(),
             version: state.version,
+            rejected: state.rejected.view(),
+            profiles: state.profiles.view(),
             masked_live: state.masks.live.clone(),
             masked_segments: state.masks.segments.clone(),
         };

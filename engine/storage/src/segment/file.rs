@@ -19,7 +19,8 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::{EventIndex, Segment};
+use super::filter::FilterPlace;
+use super::{EventIndex, KeyFilter, Segment};
 use crate::StorageError;
 use crate::columns::{Builtin, Catalog};
 
@@ -32,6 +33,8 @@ pub struct OpenSegment {
     pub index: EventIndex,
     /// The property columns that occur in this file.
     pub catalog: Catalog,
+    /// Files written before there were filters have none.
+    filter: Option<FilterPlace>,
 }
 
 impl OpenSegment {
@@ -109,19 +112,35 @@ impl SegmentFiles {
         let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await?;
         let corrupt = |what: &str| StorageError::CorruptSegment { path: segment.path.clone(), what: what.to_owned() };
         let footer = metadata.metadata().file_metadata().key_value_metadata();
-        let index = footer
-            .into_iter()
-            .flatten()
-            .find(|entry| entry.key == EventIndex::FOOTER_KEY)
-            .and_then(|entry| EventIndex::from_json(entry.value.as_deref()?))
+        let value = |key: &str| footer.into_iter().flatten().find(|entry| entry.key == key)?.value.as_deref();
+        let index = value(EventIndex::FOOTER_KEY)
+            .and_then(EventIndex::from_json)
             .ok_or_else(|| corrupt("event index missing or malformed"))?;
+        let filter = value(FilterPlace::FOOTER_KEY).map(serde_json::from_str).transpose();
+        let filter = filter.map_err(|_| corrupt("place of the key filter malformed"))?;
         if index.total() != segment.rows || metadata.metadata().file_metadata().num_rows() as u64 != segment.rows {
             return Err(corrupt("row count differs from the table's"));
         }
         let catalog = Catalog::from_schema(metadata.schema());
-        let open = Arc::new(OpenSegment { metadata, index, catalog });
+        let open = Arc::new(OpenSegment { metadata, index, catalog, filter });
         self.caches.footers.insert(location, open.clone());
         Ok(open)
+    }
+
+    /// Reads the filter of the segment's keys; `None` if the file has none.
+    pub(crate) async fn read_filter(&self, segment: &Segment) -> Result<Option<KeyFilter>, StorageError> {
+        let open = self.open(segment).await?;
+        let Some(place) = &open.filter else { return Ok(None) };
+        let corrupt = || StorageError::CorruptSegment { path: segment.path.clone(), what: "key filter".to_owned() };
+        let end = place.offset.checked_add(place.bytes).filter(|end| *end <= segment.bytes).ok_or_else(corrupt)?;
+        let bytes = match place.bytes {
+            0 => Bytes::new(),
+            _ => self.fetch(&self.location(segment), place.offset..end).await?,
+        };
+        if crc32c::crc32c(&bytes) != place.crc32c {
+            return Err(corrupt());
+        }
+        KeyFilter::decode(bytes).map(Some).ok_or_else(corrupt)
     }
 
     /// Streams the named columns of the given rows (ascending, disjoint; `None` is all), in file order. Names that the

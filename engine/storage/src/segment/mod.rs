@@ -9,10 +9,12 @@
 //! - S3: a path is never written twice.
 
 mod file;
+mod filter;
 mod index;
 mod write;
 
 pub use file::{OpenSegment, SegmentCaches, SegmentFiles};
+pub use filter::KeyFilter;
 pub use index::EventIndex;
 pub(crate) use write::union;
 pub use write::{EncodedSegment, encode, sort};

@@ -16,6 +16,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::schema::types::ColumnPath;
 
 use super::EventIndex;
+use super::filter::{FilterPlace, KeyFilter};
 use crate::columns::Builtin;
 
 /// Rows per row group: large enough that a column chunk is one read, small enough to bound decode memory.
@@ -49,13 +50,25 @@ pub fn sort(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     take_record_batch(batch, &order)
 }
 
-/// Encodes rows that [`sort`] has ordered. The batch must not be empty.
-pub fn encode(sorted: &RecordBatch) -> Result<EncodedSegment, ParquetError> {
+/// Encodes rows that [`sort`] has ordered. The batch must not be empty. `hashes`: of the rows' keys, ascending.
+pub fn encode(sorted: &RecordBatch, hashes: &[u64]) -> Result<EncodedSegment, ParquetError> {
     let index = EventIndex::of_sorted(&column(sorted, Builtin::Event)?);
     let properties = writer_properties(sorted, &index)?;
     let mut file = Vec::with_capacity(sorted.num_rows() * 32);
     let mut writer = ArrowWriter::try_new(&mut file, sorted.schema(), Some(properties))?;
     writer.write(sorted)?;
+    // What comes now lies behind the last row group.
+    writer.flush()?;
+    if let Some(filter) = KeyFilter::encode(hashes) {
+        let place = FilterPlace {
+            offset: writer.bytes_written() as u64,
+            bytes: filter.len() as u64,
+            crc32c: crc32c::crc32c(&filter),
+        };
+        writer.write_all(&filter)?;
+        let place = serde_json::to_string(&place).map_err(|e| ParquetError::External(Box::new(e)))?;
+        writer.append_key_value_metadata(KeyValue::new(FilterPlace::FOOTER_KEY.to_owned(), place));
+    }
     writer.close()?;
     let time = column(sorted, Builtin::Time)?;
     let time = time.as_primitive::<TimestampMillisecondType>();

@@ -23,6 +23,9 @@ pub struct TableCommit {
     pub schema: Option<SchemaRef>,
     /// Compare-and-set that makes the commit land exactly once. Without it the file names play that part.
     pub transaction: Option<Transaction>,
+    /// Versions of further applications, set in the same atomic step and not compared with what they were: things that
+    /// only the owner of `transaction` moves.
+    pub positions: Vec<(String, i64)>,
 }
 
 /// Why the files change. Readers that follow the log as a stream skip files of a commit that changes no data.

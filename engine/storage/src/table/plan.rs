@@ -46,6 +46,10 @@ pub(super) fn plan(head: &Replay, commit: &TableCommit) -> Result<Plan, TableErr
             Some(commit.at.timestamp_millis()),
         )));
     }
+    for (app_id, version) in &commit.positions {
+        let at = commit.at.timestamp_millis();
+        actions.push(Action::Txn(TransactionAction::new_with_last_update(app_id, *version, Some(at))));
+    }
     Ok(if actions.is_empty() { Plan::Done } else { Plan::Write(actions) })
 }
 

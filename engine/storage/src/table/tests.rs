@@ -75,6 +75,7 @@ fn flush(table: &TableSnapshot, app_id: &str, name: &str) -> TableCommit {
         removes: vec![],
         schema: None,
         transaction: Some(transaction),
+        positions: Vec::new(),
     }
 }
 
@@ -86,6 +87,7 @@ fn replace(removes: &[&str], adds: &[&str]) -> TableCommit {
         removes: removes.iter().map(|name| file(name).path).collect(),
         schema: None,
         transaction: None,
+        positions: Vec::new(),
     }
 }
 

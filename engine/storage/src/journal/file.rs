@@ -1,0 +1,106 @@
+//! One file of a journal: Parquet bytes, and what its table entry says of them.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use bytes::Bytes;
+use object_store::path::Path;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::JournalRow;
+use crate::error::StorageError;
+use crate::table::{AddFile, ColumnStats, FileEntry};
+
+/// Rows turned into columns at a time, and rows that a reader is given at a time.
+const BATCH_ROWS: usize = 8_192;
+
+/// Tags of a table entry: the file's checksum in hexadecimal; the first and last value of the order column.
+const CHECKSUM_TAG: &str = "footfall.crc32c";
+const FIRST_TAG: &str = "footfall.first";
+const LAST_TAG: &str = "footfall.last";
+
+/// A listed file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JournalFile {
+    pub path: String,
+    /// The range of the order column, inclusive (J2).
+    pub first: i64,
+    pub last: i64,
+    pub crc32c: u32,
+}
+
+impl JournalFile {
+    pub fn of(entry: &FileEntry) -> Result<Self, StorageError> {
+        let number = |tag: &str| entry.tags.get(tag).and_then(|text| text.parse().ok());
+        let checksum = entry.tags.get(CHECKSUM_TAG).and_then(|text| u32::from_str_radix(text, 16).ok());
+        match (number(FIRST_TAG), number(LAST_TAG), checksum) {
+            (Some(first), Some(last), Some(crc32c)) => Ok(Self { path: entry.path.clone(), first, last, crc32c }),
+            _ => Err(corrupt(&entry.path, "range or checksum missing or malformed")),
+        }
+    }
+
+    /// The file's rows, a batch at a time, after a check of its bytes.
+    pub fn decode(
+        &self,
+        bytes: Bytes,
+    ) -> Result<impl Iterator<Item = Result<RecordBatch, StorageError>> + Send + use<>, StorageError> {
+        if crc32c::crc32c(&bytes) != self.crc32c {
+            return Err(corrupt(&self.path, "checksum mismatch"));
+        }
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(BATCH_ROWS).build()?;
+        Ok(reader.map(|batch| batch.map_err(StorageError::from)))
+    }
+}
+
+/// A finished file, not yet stored.
+pub(super) struct EncodedFile {
+    pub bytes: Bytes,
+    pub add: AddFile,
+}
+
+/// The file of `rows`, which are ascending by their order column (J1) and at least one.
+pub(super) fn encode<R: JournalRow>(rows: &[R]) -> Result<EncodedFile, StorageError> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
+    let properties = WriterProperties::builder().set_created_by("footfall".to_owned()).set_compression(zstd).build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, R::schema(), Some(properties))?;
+    for rows in rows.chunks(BATCH_ROWS) {
+        writer.write(&R::to_batch(rows.iter())?)?;
+    }
+    writer.close()?;
+    let (first, last) = (rows.first().map_or(0, R::order), rows.last().map_or(0, R::order));
+    // Statistics have milliseconds: bounds must not cut off the microseconds of the last row.
+    let (min, max) = (first.div_euclid(1_000), last.div_euclid(1_000).saturating_add(1));
+    let add = AddFile {
+        path: format!("{}.parquet", uuid::Uuid::now_v7()),
+        partition_values: Vec::new(),
+        bytes: bytes.len() as u64,
+        rows: rows.len() as u64,
+        tags: BTreeMap::from([
+            (CHECKSUM_TAG.to_owned(), format!("{:08x}", crc32c::crc32c(&bytes))),
+            (FIRST_TAG.to_owned(), first.to_string()),
+            (LAST_TAG.to_owned(), last.to_string()),
+        ]),
+        stats: vec![ColumnStats::timestamp_millis(R::ORDER, min, max, 0)],
+    };
+    Ok(EncodedFile { bytes: bytes.into(), add })
+}
+
+/// Where a file of the table at `root` is.
+pub(super) fn location(root: &Path, path: &str) -> Path {
+    Path::from(format!("{root}/{path}"))
+}
+
+/// A microsecond column's values. `None` if there is no such column.
+pub(super) fn micros<'a>(batch: &'a RecordBatch, column: &str) -> Option<&'a [i64]> {
+    let values = batch.column_by_name(column)?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    (values.null_count() == 0).then(|| values.values().as_ref())
+}
+
+fn corrupt(path: &str, what: &str) -> StorageError {
+    StorageError::CorruptSegment { path: path.to_owned(), what: what.to_owned() }
+}

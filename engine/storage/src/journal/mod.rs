@@ -1,0 +1,131 @@
+//! Journals: tables to which rows are only ever added, in the order in which things happened.
+//!
+//! A journal's rows are part of the log records that cause them. Until a flush they are live; a flush writes all live
+//! rows up to its cut as one Parquet file and commits it with the log position that it reaches. One idea, two journals:
+//! the copies that lost against another ([`RejectedEvent`]) and the changes of profiles ([`ProfileEntry`]).
+//!
+//! ```text
+//! log record ─▶ live rows (visible) ─▶ file ─▶ commit { add, txn(log, lsn) } ─▶ live rows forgotten
+//! ```
+//!
+//! Invariants:
+//! - J1: the order column is in microseconds and strictly increases with every row of a project's journal.
+//! - J2: files hold disjoint, ascending ranges of it, each named by the file's table entry; live rows come after them all.
+//! - J3: a row is in a listed file or live, never in both: files and live rows change in one step, under one lock.
+//! - J4: the table's transaction for this log names the last log position whose rows are in files.
+
+mod columns;
+mod file;
+mod profiles;
+mod rejected;
+mod rows;
+mod view;
+
+pub use profiles::ProfileEntry;
+pub use rejected::{RejectReason, RejectedEvent};
+pub(crate) use rows::JournalRows;
+pub use view::{JournalView, Wanted};
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
+use footfall_model::ProjectId;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use crate::error::StorageError;
+use crate::log::Lsn;
+use crate::table::{Operation, Table, TableCommit, TableDefinition, Transaction};
+use file::JournalFile;
+
+/// A row of a journal: plain data on one side, Arrow columns on the other.
+pub trait JournalRow: Clone + Send + Sync + Sized + 'static {
+    /// The table's folder and name.
+    const TABLE: &'static str;
+    /// The timestamp column that J1 is about.
+    const ORDER: &'static str;
+
+    fn schema() -> SchemaRef;
+
+    /// The value of the order column.
+    fn order(&self) -> i64;
+
+    /// Rows as columns, in the order given.
+    fn to_batch<'a>(rows: impl Iterator<Item = &'a Self>) -> Result<RecordBatch, ArrowError>;
+
+    /// All rows of a batch that [`Self::to_batch`] made. Fails if a column is missing or has another type.
+    fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
+}
+
+/// The table of one journal and where its files are.
+pub(crate) struct Journal {
+    table: Table,
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+}
+
+impl Journal {
+    /// Opens the journal of `R`, creating its table if there is none.
+    pub async fn open<R: JournalRow>(store: Arc<dyn ObjectStore>, project: ProjectId) -> Result<Self, StorageError> {
+        let root = format!("{project}/{}", R::TABLE);
+        let definition = TableDefinition {
+            name: format!("footfall project {project} {}", R::TABLE),
+            schema: R::schema(),
+            partition_columns: Vec::new(),
+            stats_columns: vec![R::ORDER.to_owned()],
+        };
+        let table = Table::open_or_create(store.clone(), &root, definition).await?;
+        Ok(Self { table, store, root: Path::from(root) })
+    }
+
+    /// The listed files as of now, with no live rows.
+    pub fn rows<R: JournalRow>(&self, app_id: &str) -> Result<JournalRows<R>, StorageError> {
+        Ok(JournalRows::new(self.files()?, self.flushed(app_id), self.store.clone(), self.root.clone()))
+    }
+
+    /// How far `app_id`'s log is in files (J4).
+    pub fn flushed(&self, app_id: &str) -> Option<Lsn> {
+        self.table.snapshot().transaction(app_id).map(|lsn| Lsn(lsn.max(0) as u64))
+    }
+
+    /// Stores rows as a file; answers the commit that will list it. Nobody sees the file before.
+    pub async fn write<R: JournalRow>(
+        &self,
+        rows: Vec<R>,
+        at: DateTime<Utc>,
+        transaction: Transaction,
+    ) -> Result<TableCommit, StorageError> {
+        let encoded = super::project::run_blocking(move || file::encode(&rows)).await?;
+        let location = file::location(&self.root, &encoded.add.path);
+        self.store.put(&location, encoded.bytes.into()).await?;
+        Ok(TableCommit {
+            operation: Operation::Append,
+            at,
+            adds: vec![encoded.add],
+            removes: Vec::new(),
+            schema: None,
+            transaction: Some(transaction),
+            positions: Vec::new(),
+        })
+    }
+
+    /// Commits what [`Self::write`] wrote; repeating it after an error is harmless. Answers all files listed since.
+    pub async fn commit(&self, commit: &TableCommit) -> Result<Arc<[JournalFile]>, StorageError> {
+        let outcome = self.table.commit(commit.clone()).await?;
+        // Another owner of this log's name would have committed another file: our rows are not in it.
+        if commit.adds.iter().any(|add| outcome.snapshot().file(&add.path).is_none()) {
+            return Err(StorageError::Fenced);
+        }
+        self.files()
+    }
+
+    fn files(&self) -> Result<Arc<[JournalFile]>, StorageError> {
+        let mut files =
+            self.table.snapshot().files.iter().map(|entry| JournalFile::of(entry)).collect::<Result<Vec<_>, _>>()?;
+        files.sort_unstable_by_key(|file| file.first);
+        Ok(files.into())
+    }
+}

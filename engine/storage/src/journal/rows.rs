@@ -1,0 +1,100 @@
+//! A journal in memory: which files it has, and its live rows.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use super::file::JournalFile;
+use super::{JournalRow, JournalView};
+use crate::log::Lsn;
+
+/// Rows per block: appending to the last block copies at most this many when a reader holds it.
+const BLOCK_ROWS: usize = 1_024;
+
+/// The files and live rows of one journal. Rows are appended in log order, and visible once they are durable.
+pub(crate) struct JournalRows<R> {
+    files: Arc<[JournalFile]>,
+    visible: Vec<Arc<Vec<R>>>,
+    pending: VecDeque<(Lsn, Vec<R>)>,
+    len: usize,
+    /// The table's transaction that the live rows rest on (J4).
+    flushed_lsn: Option<Lsn>,
+    store: Arc<dyn ObjectStore>,
+    root: Path,
+}
+
+impl<R: JournalRow> JournalRows<R> {
+    pub(super) fn new(
+        files: Arc<[JournalFile]>,
+        flushed_lsn: Option<Lsn>,
+        store: Arc<dyn ObjectStore>,
+        root: Path,
+    ) -> Self {
+        Self { files, visible: Vec::new(), pending: VecDeque::new(), len: 0, flushed_lsn, store, root }
+    }
+
+    /// Live rows, visible or not.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn flushed_lsn(&self) -> Option<Lsn> {
+        self.flushed_lsn
+    }
+
+    /// The last value of the order column in files.
+    pub fn last_flushed(&self) -> Option<i64> {
+        self.files.last().map(|file| file.last)
+    }
+
+    /// Adds rows that are on their way to the disk.
+    pub fn append(&mut self, lsn: Lsn, rows: Vec<R>) {
+        if !rows.is_empty() {
+            self.len += rows.len();
+            self.pending.push_back((lsn, rows));
+        }
+    }
+
+    /// Makes the rows of a log record visible, if it has any.
+    pub fn publish(&mut self, lsn: Lsn) {
+        if self.pending.front().is_none_or(|(pending, _)| *pending != lsn) {
+            return;
+        }
+        let Some((_, rows)) = self.pending.pop_front() else { return };
+        match self.visible.last_mut() {
+            Some(last) if last.len() + rows.len() <= BLOCK_ROWS => Arc::make_mut(last).extend(rows),
+            _ => self.visible.push(Arc::new(rows)),
+        }
+    }
+
+    /// Forgets what was on its way to the disk: it failed.
+    pub fn drop_pending(&mut self) {
+        self.len -= self.pending.drain(..).map(|(_, rows)| rows.len()).sum::<usize>();
+    }
+
+    /// Visible rows up to a value of the order column: what a flush writes.
+    pub fn up_to(&self, order: i64) -> Vec<R> {
+        self.visible.iter().flat_map(|block| block.iter()).filter(|row| row.order() <= order).cloned().collect()
+    }
+
+    /// The rows up to a value of the order column, those of log records up to `lsn`, are in files now (J3).
+    pub fn flushed(&mut self, files: Arc<[JournalFile]>, order: i64, lsn: Lsn) {
+        self.files = files;
+        self.flushed_lsn = Some(lsn);
+        for block in &mut self.visible {
+            let gone = block.partition_point(|row| row.order() <= order);
+            if gone > 0 {
+                self.len -= gone;
+                Arc::make_mut(block).drain(..gone);
+            }
+        }
+        self.visible.retain(|block| !block.is_empty());
+    }
+
+    /// What is visible now.
+    pub fn view(&self) -> JournalView<R> {
+        JournalView::new(self.files.clone(), self.visible.clone(), self.store.clone(), self.root.clone())
+    }
+}

@@ -1,0 +1,126 @@
+//! Which rows of a flush go into which new segment, and that segment's file and table entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{Int64Type, TimestampMillisecondType};
+use footfall_model::{Shard, Uid};
+
+use super::flush::Cut;
+use crate::columns::Builtin;
+use crate::error::StorageError;
+use crate::live::LiveChunk;
+use crate::recent::SegmentKeys;
+use crate::segment::{EncodedSegment, Segment, day_of, encode, sort, union};
+use crate::table::{AddFile, ColumnStats};
+
+/// What one new segment is made of: rows of live chunks, and what is left of segments that it replaces. Only row
+/// numbers are held until the segment is built, so that a flush needs memory for one segment at a time.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub live: Vec<(Arc<LiveChunk>, UInt32Array)>,
+    pub replaces: Vec<Arc<Segment>>,
+}
+
+/// Which rows go into which new segment, by day and shard.
+pub(super) fn plans(cut: &Cut) -> BTreeMap<(i32, Shard), Plan> {
+    let mut plans: BTreeMap<(i32, Shard), Plan> = BTreeMap::new();
+    for chunk in &cut.chunks {
+        for (place, rows) in rows_by_place(chunk, &cut.masks.live) {
+            plans.entry(place).or_default().live.push((chunk.clone(), rows));
+        }
+    }
+    for segment in cut.segments.iter().filter(|s| cut.masks.segments.contains_key(&s.path)) {
+        plans.entry((segment.day, segment.shard)).or_default().replaces.push(segment.clone());
+    }
+    plans
+}
+
+/// A chunk's rows that have not been replaced, by day and shard.
+fn rows_by_place(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> BTreeMap<(i32, Shard), UInt32Array> {
+    let mut places: BTreeMap<(i32, Shard), Vec<u32>> = BTreeMap::new();
+    let times = chunk.batch.column_by_name(Builtin::Time.name());
+    let uids = chunk.batch.column_by_name(Builtin::Uid.name());
+    let (Some(times), Some(uids)) = (times, uids) else { return BTreeMap::new() };
+    let times = times.as_primitive::<TimestampMillisecondType>();
+    let uids = uids.as_primitive::<Int64Type>();
+    for (row, (time, uid)) in times.values().iter().zip(uids.values()).enumerate() {
+        if !masked.contains(chunk.first + row as u64) {
+            places.entry((day_of(*time), Uid(*uid as u64).shard())).or_default().push(row as u32);
+        }
+    }
+    places.into_iter().map(|(place, rows)| (place, rows.into())).collect()
+}
+
+/// One sorted, encoded file from its parts; `None` if they hold no row.
+pub(super) fn build(
+    live: &[(Arc<LiveChunk>, UInt32Array)],
+    kept: Vec<RecordBatch>,
+) -> Result<Option<(SegmentKeys, EncodedSegment)>, StorageError> {
+    let mut parts = kept;
+    for (chunk, rows) in live {
+        parts.push(take_record_batch(&chunk.batch, rows)?);
+    }
+    let Some(rows) = union(&parts)? else { return Ok(None) };
+    if rows.num_rows() == 0 {
+        return Ok(None);
+    }
+    let sorted = sort(&without_empty_columns(&rows)?)?;
+    let keys = SegmentKeys::of_rows(&sorted)?;
+    let encoded = encode(&sorted, keys.hashes())?;
+    Ok(Some((keys, encoded)))
+}
+
+/// A property has a column only in the segments where it occurs.
+fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, StorageError> {
+    let occurs = |index: &usize| {
+        let builtin = Builtin::ALL.len();
+        *index < builtin || rows.column(*index).null_count() < rows.num_rows()
+    };
+    let kept: Vec<usize> = (0..rows.num_columns()).filter(occurs).collect();
+    Ok(rows.project(&kept)?)
+}
+
+pub(super) fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> Segment {
+    let name = uuid::Uuid::now_v7();
+    Segment {
+        path: format!("day={}/shard={}/{name}.parquet", date(day), shard.0),
+        day,
+        shard,
+        rows: encoded.rows,
+        bytes: encoded.bytes.len() as u64,
+        crc32c: encoded.crc32c,
+        received: encoded.received.clone(),
+    }
+}
+
+/// Tag of a table entry: the file's checksum in hexadecimal.
+pub(super) const CHECKSUM_TAG: &str = "footfall.crc32c";
+/// Tag of a table entry: arrival of the file's first and last rows, `MIN..MAX` in microseconds since the epoch.
+pub(super) const RECEIVED_TAG: &str = "footfall.received";
+
+pub(super) fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
+    AddFile {
+        path: segment.path.clone(),
+        partition_values: vec![
+            ("day".to_owned(), date(segment.day)),
+            ("shard".to_owned(), segment.shard.0.to_string()),
+        ],
+        bytes: segment.bytes,
+        rows: segment.rows,
+        tags: BTreeMap::from([
+            (CHECKSUM_TAG.to_owned(), format!("{:08x}", segment.crc32c)),
+            (RECEIVED_TAG.to_owned(), format!("{}..{}", segment.received.start(), segment.received.end())),
+        ]),
+        stats: vec![ColumnStats::timestamp_millis(Builtin::Time.name(), encoded.time_min, encoded.time_max, 0)],
+    }
+}
+
+/// `YYYY-MM-DD` of a day number.
+pub(super) fn date(day: i32) -> String {
+    let epoch = chrono::NaiveDate::default();
+    let date = epoch.checked_add_signed(chrono::TimeDelta::days(i64::from(day)));
+    date.unwrap_or(epoch).format("%Y-%m-%d").to_string()
+}

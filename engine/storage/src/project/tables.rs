@@ -1,0 +1,113 @@
+//! What a project's own tables are made of: events, and users.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use chrono::NaiveDate;
+use footfall_model::{ProjectId, Shard, Uid};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::build::{CHECKSUM_TAG, RECEIVED_TAG};
+use crate::columns::{Builtin, Catalog};
+use crate::error::StorageError;
+use crate::segment::Segment;
+use crate::table::{FileEntry, TableDefinition};
+use crate::users::{Saved, UserDirectory};
+
+/// Application of the events table that holds the last arrival given out, in microseconds: P2 across restarts.
+pub(super) const RECEIVED_APP_ID: &str = "footfall-received-at";
+/// Prefix of the applications of the events table that hold the last part applied of each import (P6).
+pub(super) const IMPORT_APP_ID: &str = "footfall-import-";
+
+/// The schema of the events table: segment columns, then the partition columns.
+pub(super) fn table_schema(catalog: &Catalog) -> SchemaRef {
+    let mut fields: Vec<_> = catalog.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("day", DataType::Date32, true)));
+    fields.push(Arc::new(Field::new("shard", DataType::Int32, true)));
+    Arc::new(Schema::new(fields))
+}
+
+pub(super) fn events_definition(id: ProjectId) -> TableDefinition {
+    TableDefinition {
+        name: format!("footfall project {id} events"),
+        schema: table_schema(&Catalog::default()),
+        partition_columns: vec!["day".to_owned(), "shard".to_owned()],
+        stats_columns: vec![Builtin::Time.name().to_owned()],
+    }
+}
+
+pub(super) fn users_definition(id: ProjectId) -> TableDefinition {
+    TableDefinition {
+        name: format!("footfall project {id} users"),
+        schema: users_schema(),
+        partition_columns: Vec::new(),
+        stats_columns: Vec::new(),
+    }
+}
+
+fn users_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("uid", DataType::Int64, false),
+        Field::new("distinct_id", DataType::Utf8, false),
+    ]))
+}
+
+/// Parquet bytes of users and their number.
+pub(super) fn user_batch(users: &[(Uid, Box<str>)]) -> Result<(Vec<u8>, u64), StorageError> {
+    let uids = Int64Array::from_iter_values(users.iter().map(|(uid, _)| uid.0 as i64));
+    let ids = StringArray::from_iter_values(users.iter().map(|(_, id)| id.as_ref()));
+    let batch = RecordBatch::try_new(users_schema(), vec![Arc::new(uids), Arc::new(ids)])?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, users_schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok((bytes, users.len() as u64))
+}
+
+pub(super) async fn load_users(
+    store: &dyn ObjectStore,
+    root: &Path,
+    file: &FileEntry,
+    directory: &mut UserDirectory,
+) -> Result<(), StorageError> {
+    let location = Path::from(format!("{root}/{}", file.path));
+    let bytes = store.get(&location).await?.bytes().await?;
+    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+        let batch = batch?;
+        let (Some(uids), Some(ids)) = (batch.column_by_name("uid"), batch.column_by_name("distinct_id")) else {
+            return Err(StorageError::CorruptSegment { path: file.path.clone(), what: "users column missing".into() });
+        };
+        let (uids, ids) = (uids.as_primitive::<Int64Type>(), ids.as_string::<i32>());
+        for row in 0..batch.num_rows() {
+            directory.restore(ids.value(row), Uid(uids.value(row) as u64), Saved::Yes);
+        }
+    }
+    Ok(())
+}
+
+/// A table entry as a segment.
+pub(super) fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
+    let corrupt = |what: &str| StorageError::CorruptSegment { path: file.path.clone(), what: what.to_owned() };
+    let day = file.partition_values.get("day").and_then(|d| NaiveDate::parse_from_str(d, "%Y-%m-%d").ok());
+    let day = day.ok_or_else(|| corrupt("day missing or malformed"))?;
+    let shard = file.partition_values.get("shard").and_then(|s| s.parse().ok());
+    let checksum = file.tags.get(CHECKSUM_TAG).and_then(|c| u32::from_str_radix(c, 16).ok());
+    let received = file.tags.get(RECEIVED_TAG).and_then(|range| {
+        let (first, last) = range.split_once("..")?;
+        Some(first.parse().ok()?..=last.parse().ok()?)
+    });
+    Ok(Segment {
+        path: file.path.clone(),
+        day: (day - NaiveDate::default()).num_days() as i32,
+        shard: Shard(shard.ok_or_else(|| corrupt("shard missing or malformed"))?),
+        rows: file.rows,
+        bytes: file.bytes,
+        crc32c: checksum.ok_or_else(|| corrupt("checksum missing or malformed"))?,
+        // Files written before this was noted may hold any: they are never left out.
+        received: received.unwrap_or(i64::MIN..=i64::MAX),
+    })
+}
