@@ -1,4 +1,4 @@
-"""S1 of mixpanel-http-api.md §14.2 without profiles and groups: the real `mixpanel` package against a running server.
+"""S1 of mixpanel-http-api.md §14.2: the real `mixpanel` package against a running server.
 
 usage: client_mixpanel.py BASE TOKEN USERNAME SECRET PROJECT_ID API_SECRET  ->  ok
 Any reply that the package does not take for success raises MixpanelException.
@@ -15,6 +15,10 @@ urls = dict(
 
 direct = Mixpanel(token, consumer=Consumer(**urls))
 direct.track("u1", "Py", {"s": "a+b é ~>>>>"})
+direct.people_set("u1", {"plan": "pro"})
+direct.people_increment("u1", {"n": 2})
+direct.people_append("u1", {"l": "x"})
+direct.group_set("company", "acme", {"tier": "gold"})
 
 buffer = BufferedConsumer(**urls)
 batched = Mixpanel(token, consumer=buffer)

@@ -18,4 +18,4 @@ pub use process::footfall;
 pub use server::{Server, ServerOptions, Start, parquet_files};
 pub use small_disk::SmallDisk;
 pub use stream::LiveStream;
-pub use tools::{node, python, python_command, python_unit_tests, repository_root, seed};
+pub use tools::{chromium, node, python, python_command, python_unit_tests, repository_root, seed};

@@ -55,6 +55,15 @@ pub async fn node(script: &str, args: &[&str]) -> Option<String> {
     Some(output_of(command).await)
 }
 
+/// A Chromium of this machine, or `None` when there is none.
+pub fn chromium() -> Option<String> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"];
+    let found = names.iter().flat_map(|name| std::env::split_paths(&folders).map(move |folder| folder.join(name)));
+    let found = { found }.find(|path| path.is_file()).unwrap_or_else(|| PathBuf::from("/usr/bin/chromium"));
+    installed(&found, "Chromium").then(|| found.display().to_string())
+}
+
 async fn output_of(mut command: Command) -> String {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.expect("the tool starts");
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
