@@ -8,6 +8,7 @@
 mod background;
 mod directory;
 mod error;
+mod groups;
 mod health;
 mod live;
 mod lookup;

@@ -40,6 +40,8 @@ async fn check_rows(state: &str, project: &Project, checks: &mut Checks) {
     let rows = project.export(FIRST, LAST, &[("time_in_ms", "true")]).await;
     let mut want = events();
     want.sort_by_key(|event| event.time_ms);
+    let digits = rows.iter().all(|row| row["properties"]["time"].to_string().len() == 13);
+    checks.holds(format!("{state}: Q4 thirteen digits"), digits, &rows[0]);
     checks.equal(format!("{state}: ascending in time"), times(&rows), want.iter().map(|e| e.time_ms).collect());
     let number = |row: &Value| row["properties"]["n"].as_i64().expect("n");
     checks.equal(

@@ -1,4 +1,4 @@
-//! Golden checks I19–I34 of `mixpanel-http-api.md` §13.1: credentials, strictness, forms and times of `/import`.
+//! Golden checks I19–I34 of `mixpanel-http-api.md` §13.1: credentials, strictness, forms, times and copies of `/import`.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -184,6 +184,49 @@ async fn i27_to_i29_lines_limits_and_missing_ids() {
 }
 
 #[tokio::test]
+async fn i30_the_probe_tells_an_original_merge_project() {
+    let server = Server::start(ServerOptions::never_flushing()).await;
+    let project = server.create_original_project("original").await;
+    let mut checks = Checks::default();
+    // As mixpanel-import asks: four years old, ids of both kinds, and none that counts in this mode.
+    let properties =
+        json!({"time": now_ms() / 1000 - 4 * 365 * 86_400, "$insert_id": "p-1", "$device_id": "d", "$user_id": "U"});
+    let probe = json!([{"event": "Probe", "properties": properties}]);
+    let authorization = format!("Basic {}", STANDARD.encode(format!("{}:", project.token)));
+    let reply = Reply::of(authorized(&project, "", &authorization).json(&probe)).await;
+    let body = reply.json();
+    checks.equal("I30: status", (reply.status, body["num_records_imported"].clone()), (400, json!(0)));
+    let message = "'properties.distinct_id' is invalid: must not be missing";
+    checks.equal("I30: message", body["failed_records"][0]["message"].clone(), json!(message));
+    let named = with(probe[0].clone(), "distinct_id", json!("U"));
+    checks.equal("with an id", Reply::of(project.import_request(&[named])).await.status, 200);
+    let merge = json!({"event": "$merge", "properties": {"$distinct_ids": ["a", "b"]}});
+    checks.equal("$merge needs none", Reply::of(project.import_request(&[merge.clone()])).await.status, 200);
+    checks.equal("D8: $merge on /track", project.track(&[merge]).await.text(), "0".to_owned());
+    checks.finish();
+}
+
+#[tokio::test]
+async fn i32_of_two_copies_the_export_holds_the_winner_alone() {
+    let mut server = Server::start(ServerOptions::never_flushing()).await;
+    let project = server.create_project("copies").await;
+    let mut checks = Checks::default();
+    for amount in [1, 2, 2] {
+        let reply = Reply::of(project.import_request(&[with(order("same"), "amount", json!(amount))])).await;
+        checks.equal("I32: each copy is accepted", reply.status, 200);
+    }
+    for state in ["live", "flushed"] {
+        let amounts = stored(&project, "Order").await.iter().map(|row| row["properties"]["amount"].clone()).collect();
+        checks.equal(format!("I32 {state}: one line, the latest"), amounts, vec![json!(2)]);
+        let query = [("event", "Order"), ("from_date", DAY), ("to_date", DAY)];
+        let count = project.segmentation(&query).await["data"]["values"]["Order"][DAY].clone();
+        checks.equal(format!("I32 {state}: segmentation counts one"), count, json!(1));
+        server.restart().await;
+    }
+    checks.finish();
+}
+
+#[tokio::test]
 async fn i31_i33_and_i34_times_ids_and_ignored_events() {
     let server = Server::start(ServerOptions::never_flushing()).await;
     let project = server.create_project("times").await;
@@ -201,6 +244,11 @@ async fn i31_i33_and_i34_times_ids_and_ignored_events() {
         millis,
         ["1700000000000", "1700000000000", "1700000000500"].map(str::to_owned).to_vec(),
     );
+
+    project.import(&[with(with(order("i33"), "distinct_id", json!(17)), "token", json!("x"))]).await;
+    let rows = stored(&project, "Order").await;
+    let ids = rows.iter().map(|row| row["properties"]["distinct_id"].clone()).collect::<Vec<_>>();
+    checks.equal("I33: 17 is exported as text", ids.contains(&json!("17")), true);
 
     let named = |name: &str, distinct_id: Value| json!({"event": name, "properties": {"token": project.token, "distinct_id": distinct_id, "time": now_ms() / 1000}});
     let ignored = with(named("Ignored", json!("u")), "$ignore", json!(true));

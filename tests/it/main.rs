@@ -19,6 +19,7 @@ mod explain;
 mod export;
 mod expressions;
 mod fuzz;
+mod hot_user;
 mod import_wire;
 mod isolation;
 mod layers;

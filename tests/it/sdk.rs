@@ -121,7 +121,7 @@ async fn app(project: &Project, path: &str) -> (u16, Value) {
 
 #[tokio::test]
 async fn q35_the_app_api_names_the_callers_projects_and_no_others() {
-    let server = Server::start(ServerOptions::never_flushing()).await;
+    let mut server = Server::start(ServerOptions::never_flushing()).await;
     let mine = server.create_project_in("mine", "Europe/Berlin").await;
     let theirs = server.create_project("theirs").await;
     let mut checks = Checks::default();
@@ -145,7 +145,24 @@ async fn q35_the_app_api_names_the_callers_projects_and_no_others() {
     checks.equal("workspaces", app(&mine, &public).await, ok(json!([workspace])));
     let index = json!({id.as_str(): {"workspaces": {id.as_str(): workspace}}});
     checks.equal("index", app(&mine, "/api/app/projects/metadata/index/").await, ok(index));
-    checks.equal("data groups", app(&mine, &format!("/api/app/projects/{id}/data-groups/")).await, ok(json!([])));
+    let groups = format!("/api/app/projects/{id}/data-groups/");
+    checks.equal("no groups", app(&mine, &groups).await, ok(json!([])));
+    for (key, group) in [("company", "acme"), ("team", "blue"), ("company", "umbra")] {
+        let record = json!([{"$token": mine.token, "$group_key": key, "$group_id": group, "$set": {"tier": "gold"}}]);
+        Reply::of(mine.anonymous(Method::POST, "/groups").json(&record)).await.ok();
+    }
+    let (_, live) = app(&mine, &groups).await;
+    let named = |list: &Value, at: usize| list["results"][at]["property_name"].clone();
+    checks.equal("each kind once", (named(&live, 0), named(&live, 1)), (json!("company"), json!("team")));
+    let numbers = [0, 1].map(|at| live["results"][at]["data_group_id"].as_str().and_then(|id| id.parse::<i64>().ok()));
+    checks.holds("with numbers of their own", numbers[0] != numbers[1] && numbers[0].is_some(), &live);
+    checks.equal(
+        "another's groups",
+        app(&theirs, &format!("/api/app/projects/{}/data-groups", theirs.id)).await,
+        ok(json!([])),
+    );
+    server.restart().await;
+    checks.equal("the same after a restart", app(&mine, &groups).await, (200, live));
 
     let (status, body) = app(&theirs, &public).await;
     checks.equal("another's project", (status, body["status"].clone()), (403, json!("error")));

@@ -54,9 +54,8 @@ async fn workspaces(State(state): State<AppState>, headers: HeaderMap, Path(proj
     Answer(project.map(|project| json!([workspace(&project)])))
 }
 
-/// The kinds of groups that a project has. There is none before groups are more than records of the log.
 async fn data_groups(State(state): State<AppState>, headers: HeaderMap, Path(project): Path<String>) -> Answer {
-    Answer(visible(&state, &headers, &project).await.map(|_| json!([])))
+    Answer(list_data_groups(&state, &headers, &project).await)
 }
 
 async fn describe_caller(state: &AppState, headers: &HeaderMap) -> Result<Value, ApiError> {
@@ -92,6 +91,14 @@ async fn list_workspaces(state: &AppState, headers: &HeaderMap) -> Result<Value,
         (id.clone(), json!({"workspaces": {id: workspace(project)}}))
     };
     Ok(Value::Object(projects.iter().map(of_project).collect()))
+}
+
+/// A kind of groups exists from the first profile on that is sent for one of them.
+async fn list_data_groups(state: &AppState, headers: &HeaderMap, project: &str) -> Result<Value, ApiError> {
+    let project = visible(state, headers, project).await?;
+    let keys = state.engine.group_keys(project.id).await?;
+    let described = |key: &String| json!({"property_name": key, "data_group_id": data_group_id(key).to_string()});
+    Ok(Value::Array(keys.iter().map(described).collect()))
 }
 
 fn workspace(project: &Project) -> Value {
@@ -131,6 +138,12 @@ async fn visible(state: &AppState, headers: &HeaderMap, id: &str) -> Result<Arc<
         return Err(ApiError::forbidden());
     }
     state.projects.by_id(id).await?.ok_or_else(|| ApiError::not_found("project not found"))
+}
+
+/// The number of a kind of groups: made from its key, so that it is the same on every server and after any restore.
+/// Upstream's are signed 64-bit numbers too; clients hand them back as text.
+fn data_group_id(key: &str) -> i64 {
+    xxhash_rust::xxh3::xxh3_64(key.as_bytes()) as i64
 }
 
 /// A positive number that is always the same for the same account.

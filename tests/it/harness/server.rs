@@ -199,6 +199,12 @@ impl Server {
         Project::from_created(created, self.base(), self.http.clone())
     }
 
+    /// A project whose users are told by `$identify`, `$create_alias` and `$merge`.
+    pub async fn create_original_project(&self, name: &str) -> Project {
+        let output = self.cli(&["project", "create", name, "--merge", "original", "--json"]).await.succeeded();
+        Project::from_created(&output.json(), self.base(), self.http.clone())
+    }
+
     /// A request to this server that belongs to no project.
     pub fn request(&self, method: reqwest::Method, path_and_query: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path_and_query}", self.base()))
