@@ -37,7 +37,9 @@ impl Engine {
     async fn flush_due(&self) -> bool {
         let projects: Vec<_> = self.projects.read().values().cloned().collect();
         let mut flushed = false;
-        for project in projects.iter().filter(|project| self.is_due(project)) {
+        // Every row that reaches the tables is space that the log can give back.
+        let log_is_full = self.log.stall().is_some_and(|stall| stall.wants_room());
+        for project in projects.iter().filter(|project| log_is_full || self.is_due(project)) {
             if let Err(error) = project.store.flush().await {
                 tracing::warn!(project = %project.store.id(), %error, "flush failed; it is tried again");
                 return false;

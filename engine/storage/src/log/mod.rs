@@ -238,7 +238,8 @@ impl Log {
 
     /// A place in the queue for one entry of about `payload_bytes`; waits for it. With it in hand, neither
     /// [`Reservation::append`] nor [`Reservation::barrier`] blocks, so a lock that callbacks take as well may be held
-    /// across them. Dropped unused, it gives the place back.
+    /// across them. Dropped unused, it gives the place back. A place of no bytes is for a barrier: a log that has stalled
+    /// gives it, too.
     pub fn reserve(&self, payload_bytes: usize) -> Result<Reservation, LogError> {
         self.queue.reserve(payload_bytes)
     }

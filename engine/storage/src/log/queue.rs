@@ -105,7 +105,7 @@ impl Queue {
     pub fn try_reserve(self: &Arc<Self>, payload_bytes: usize) -> Result<Reservation, LogError> {
         check_payload(payload_bytes)?;
         let mut state = self.state.lock();
-        state.check_entry()?;
+        reserve_check(payload_bytes)(&state)?;
         if !self.has_room(&state, payload_bytes) {
             return Err(LogError::Full);
         }
@@ -115,7 +115,7 @@ impl Queue {
 
     pub fn reserve(self: &Arc<Self>, payload_bytes: usize) -> Result<Reservation, LogError> {
         check_payload(payload_bytes)?;
-        self.wait_for_room(payload_bytes, State::check_entry)?.hold(payload_bytes);
+        self.wait_for_room(payload_bytes, reserve_check(payload_bytes))?.hold(payload_bytes);
         Ok(Reservation { queue: Arc::clone(self), payload_bytes })
     }
 
@@ -177,6 +177,12 @@ impl Queue {
     pub fn poison(&self, cause: Arc<PoisonCause>) {
         self.state.lock().gate = Gate::Poisoned(cause);
         self.room.notify_all();
+    }
+
+    /// The lsn of the next entry, unless entries or barriers wait in the queue.
+    pub fn next_if_empty(&self) -> Option<Lsn> {
+        let state = self.state.lock();
+        state.queued.is_empty().then_some(Lsn(state.next_lsn))
     }
 
     /// Why entries are refused at present, if the disk is the reason.
@@ -296,6 +302,11 @@ impl Drop for Reservation {
         self.queue.state.lock().give_back(self.payload_bytes);
         self.queue.room.notify_all();
     }
+}
+
+/// A place of no bytes is meant for a barrier.
+fn reserve_check(payload_bytes: usize) -> fn(&State) -> Result<(), LogError> {
+    if payload_bytes == 0 { State::check_barrier } else { State::check_entry }
 }
 
 fn check_payload(bytes: usize) -> Result<(), LogError> {

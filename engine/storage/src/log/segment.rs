@@ -219,8 +219,9 @@ pub(super) struct Segments {
     dir: PathBuf,
     retention: Retention,
     known: Mutex<VecDeque<Known>>,
-    /// Held while files are deleted, so that `known` is not held across disk work the writer would wait for.
-    releasing: Mutex<()>,
+    /// The highest lsn that nobody needs. Held while files are deleted, so that `known` is not held across disk work the
+    /// writer would wait for.
+    released: Mutex<Lsn>,
 }
 
 #[derive(Debug, Clone)]
@@ -232,7 +233,7 @@ pub(super) struct Known {
 
 impl Segments {
     pub fn new(dir: PathBuf, retention: Retention, sealed: Vec<Known>) -> Self {
-        Self { dir, retention, known: Mutex::new(sealed.into()), releasing: Mutex::new(()) }
+        Self { dir, retention, known: Mutex::new(sealed.into()), released: Mutex::default() }
     }
 
     pub fn add_active(&self, segment: &ActiveSegment) {
@@ -260,7 +261,24 @@ impl Segments {
     }
 
     pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
-        let _releasing = self.releasing.lock();
+        let mut released = self.released.lock();
+        *released = up_to.max(*released);
+        self.release_known(*released)
+    }
+
+    /// Releases what could not be, because it was the active segment when it was asked for.
+    pub fn release_again(&self) -> Result<(), LogError> {
+        let released = self.released.lock();
+        self.release_known(*released)
+    }
+
+    /// Whether nobody needs a record before `next`.
+    pub fn is_released_below(&self, next: Lsn) -> bool {
+        // A release that is under way is not waited for: the next look will see what it did.
+        self.released.try_lock().is_some_and(|released| released.0.saturating_add(1) >= next.0)
+    }
+
+    fn release_known(&self, up_to: Lsn) -> Result<(), LogError> {
         while let Some(path) = self.oldest_if_released(up_to) {
             if self.retention == Retention::UntilReleased {
                 self.delete(&path)?;

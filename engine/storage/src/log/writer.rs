@@ -26,6 +26,8 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
     /// A write failed and the disk may hold parts of it: nothing is written before [`Writer::heal`] succeeded.
     torn: bool,
+    /// A write failed and none has succeeded since.
+    doubtful: bool,
     /// When to look again, while the log has stalled.
     probe_at: Option<Instant>,
     poison: Option<Arc<PoisonCause>>,
@@ -40,7 +42,18 @@ impl Writer {
         let space = Space { bytes_max: options.bytes_max, free_bytes_min: options.free_bytes_min };
         let options = LogOptions { segment_bytes, group_bytes, ..options };
         let buffer = Vec::new();
-        Self { options, space, queue, segments, active, buffer, torn: false, probe_at: None, poison: None }
+        Self {
+            options,
+            space,
+            queue,
+            segments,
+            active,
+            buffer,
+            torn: false,
+            doubtful: false,
+            probe_at: None,
+            poison: None,
+        }
     }
 
     /// Runs until the queue is closed and empty.
@@ -137,7 +150,7 @@ impl Writer {
         tracing::error!(error = chain(&*stall), "the log takes nothing until the disk does");
         let Some(first) = group.iter().find(|queued| queued.entry.is_some()).map(|queued| queued.lsn) else { return };
         let behind = self.queue.fail(Arc::clone(&stall), first);
-        self.torn = true;
+        (self.torn, self.doubtful) = (true, true);
         // Now rather than at the first look: what is answered with an error should not turn up again after a crash.
         if let Err(error) = self.heal() {
             tracing::warn!(error = chain(&error), "a failed write could not be cut off the log yet");
@@ -167,7 +180,7 @@ impl Writer {
 
     /// Opens the gate if the log can go on.
     fn probe(&mut self) {
-        match self.heal().and_then(|()| self.space.check(&self.active, &self.segments)) {
+        match self.can_go_on() {
             Ok(()) => {
                 tracing::info!("the log takes entries again");
                 self.probe_at = None;
@@ -177,7 +190,35 @@ impl Writer {
         }
     }
 
-    /// Brings the files back to the last good byte after a write that failed, and tries whether they take more.
+    fn can_go_on(&mut self) -> Result<(), Stall> {
+        self.heal()?;
+        self.reclaim();
+        if self.doubtful {
+            let tried = self.active.try_write();
+            self.torn = tried.is_err();
+            tried.map_err(|source| Stall::of_write(self.active.path.clone(), source))?;
+            self.doubtful = false;
+        }
+        self.space.check(&self.active, &self.segments)
+    }
+
+    /// Gives back the active segment, too, if nobody needs what is in it: a log that waits for room cannot wait until
+    /// the segment is full.
+    fn reclaim(&mut self) {
+        let Some(next) = self.queue.next_if_empty() else { return };
+        if self.active.len == HEADER_BYTES as u64 || !self.segments.is_released_below(next) {
+            return;
+        }
+        let reclaimed = self.rotate(next.0).map(|()| self.segments.release_again());
+        match reclaimed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(error = chain(&error), "a log segment could not be released"),
+            // What there is of the next segment has to go first.
+            Err(_) => self.torn = true,
+        }
+    }
+
+    /// Brings the files back to the last good byte after a write that failed.
     fn heal(&mut self) -> Result<(), Stall> {
         if !self.torn {
             return Ok(());
@@ -188,8 +229,7 @@ impl Writer {
             Err(CreateError::Write { path, source }) => return Err(Stall::of_write(path, source)),
             Err(CreateError::Sync { path, source }) => abort(&path, &source),
         }
-        let tried = self.active.cut().and_then(|()| self.active.try_write());
-        tried.map_err(|source| Stall::of_write(self.active.path.clone(), source))?;
+        self.active.cut().map_err(|source| Stall::of_write(self.active.path.clone(), source))?;
         // That an error was answered for these bytes holds after a power cut, too.
         if let Err(error) = self.active.sync(0) {
             abort(&self.active.path, &error);

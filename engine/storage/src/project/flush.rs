@@ -19,6 +19,8 @@ use arrow::compute::take_record_batch;
 use bytes::Bytes;
 use chrono::Utc;
 use footfall_model::Uid;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 use super::append::{settled, wait_for_all};
 use super::build::{add_file, build, new_segment, plans};
@@ -84,12 +86,24 @@ impl ProjectStore {
             self.finish(write, &mut unfinished).await?;
         }
         let Some(cut) = self.cut().await? else { return Ok(()) };
-        match self.write(cut).await {
+        let mut files = Vec::new();
+        match self.write(cut, &mut files).await {
             Ok(write) => self.finish(write, &mut unfinished).await,
             Err(error) => {
                 // Nothing refers to the files written so far; the rows stay live and the next flush takes them again.
                 self.state.lock().unflushed.abandon_flush();
+                self.discard(&files).await;
                 Err(error)
+            }
+        }
+    }
+
+    /// Deletes files that no commit lists: on a full disk the next flush needs their space.
+    async fn discard(&self, files: &[Path]) {
+        for file in files {
+            match self.store.delete(file).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => tracing::warn!(%error, "a file of a flush that failed stays behind"),
             }
         }
     }
@@ -205,8 +219,8 @@ impl ProjectStore {
         Ok(catalog.clone())
     }
 
-    /// Puts the new files; what is left to do are commits.
-    async fn write(self: &Arc<Self>, cut: Cut) -> Result<Written, StorageError> {
+    /// Puts the new files; what is left to do are commits. `files` is what may be in the store when this fails.
+    async fn write(self: &Arc<Self>, cut: Cut, files: &mut Vec<Path>) -> Result<Written, StorageError> {
         let mut added = Vec::new();
         let mut adds = Vec::new();
         let mut removed = Vec::new();
@@ -216,6 +230,7 @@ impl ProjectStore {
             let Some((keys, encoded)) = run_blocking(move || build(&plan.live, kept)).await? else { continue };
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
+            files.push(self.files.location(&segment));
             self.files.put(&segment, encoded.bytes).await?;
             failpoint::hit("flush::after_put")?;
             self.keys.remember(&segment, keys);
@@ -230,7 +245,7 @@ impl ProjectStore {
             position: cut.position,
             lsn: cut.lsn,
             received_at: cut.received_at,
-            users: self.write_users(&cut.users, cut.lsn).await?,
+            users: self.write_users(&cut.users, cut.lsn, files).await?,
             rejected: self.write_journal(&self.rejected, cut.rejected, cut.flushed.rejected, cut.lsn).await?,
             profiles: self.write_journal(&self.profiles, cut.profiles, cut.flushed.profiles, cut.lsn).await?,
             events: TableCommit {
@@ -288,6 +303,7 @@ impl ProjectStore {
         &self,
         users: &[(Uid, Box<str>)],
         lsn: Lsn,
+        files: &mut Vec<Path>,
     ) -> Result<Option<(TableCommit, usize)>, StorageError> {
         if users.is_empty() {
             return Ok(None);
@@ -295,8 +311,9 @@ impl ProjectStore {
         let (bytes, rows) = user_batch(users)?;
         let path = format!("{}.parquet", uuid::Uuid::now_v7());
         let length = bytes.len() as u64;
-        let location = object_store::path::Path::from(format!("{}/{path}", self.users_root));
-        object_store::ObjectStoreExt::put(&self.store, &location, Bytes::from(bytes).into()).await?;
+        let location = Path::from(format!("{}/{path}", self.users_root));
+        files.push(location.clone());
+        self.store.put(&location, Bytes::from(bytes).into()).await?;
         let add = AddFile {
             path,
             partition_values: Vec::new(),

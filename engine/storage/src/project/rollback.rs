@@ -50,3 +50,6 @@ impl State {
         self.unflushed.roll_back(from, position);
     }
 }
+
+#[cfg(test)]
+mod tests;

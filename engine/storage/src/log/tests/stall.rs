@@ -149,6 +149,21 @@ fn past_its_budget_the_log_takes_nothing_until_some_of_it_is_released() {
 }
 
 #[test]
+fn a_log_that_waits_for_room_gives_back_the_segment_it_writes_to() {
+    let dir = TempDir::new().unwrap();
+    let options = LogOptions { bytes_max: 1_000, segment_bytes: 1 << 20, ..LogOptions::new(dir.path()) };
+    let (log, _, _) = open(options).unwrap();
+    append_durable(&log, entry(&[1; 2_000]));
+    while log.stall().is_none() {
+        std::thread::yield_now();
+    }
+    log.release(Lsn(1)).unwrap();
+    assert_eq!(append_when_it_goes_on(&log, b"on"), Lsn(2));
+    drop(log);
+    assert_eq!(open(LogOptions::new(dir.path())).unwrap().2, [owned(2, b"on")]);
+}
+
+#[test]
 fn the_log_leaves_space_free() {
     let dir = TempDir::new().unwrap();
     // No disk has as much; what is there is too little from the start.
