@@ -18,6 +18,13 @@ pub enum LogError {
     #[error("cannot {action} log file, file={}", file.display())]
     Io { action: &'static str, file: PathBuf, source: io::Error },
 
+    /// A log is only copied to where there is nothing.
+    #[error("directory is not empty, dir={}", dir.display())]
+    NotEmpty { dir: PathBuf },
+
+    #[error("there is no log, dir={}", dir.display())]
+    Empty { dir: PathBuf },
+
     /// A counter in the last segment header has no successor. Only forged files get there.
     #[error("log counters are exhausted, dir={}", dir.display())]
     Exhausted { dir: PathBuf },

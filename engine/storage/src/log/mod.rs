@@ -49,16 +49,19 @@
 //! - **L10** A group that could not be written is answered with an error, and so is everything queued behind it; their
 //!   lsns are given out anew. Nothing enters before the last of these callbacks has returned, and no entry before the
 //!   file ends, durably, at its last good byte and takes more. The log looks for that by itself.
+//! - **L11** How far the log was released is noted durably before a segment is deleted, so that a first segment that is
+//!   missing is told from one that was let go.
 //!
 //! Left out on purpose: what the payload means, who still needs a record (the caller says `release`), and the lock
-//! that keeps a second process out of the directory. A missing *first* or *last* segment cannot be told from a
-//! released or never-written one: the caller compares [`Recovery::oldest_lsn`] and [`Recovery::next_lsn`] with what
-//! its tables say they hold.
+//! that keeps a second process out of the directory. A missing *last* segment cannot be told from one that was never
+//! written: the caller compares [`Recovery::next_lsn`] with what its tables say they hold.
 
 mod error;
+mod inspect;
 mod queue;
 mod record;
 mod recovery;
+mod salvage;
 mod segment;
 mod space;
 mod writer;
@@ -81,13 +84,15 @@ use parking_lot::Mutex;
 use uuid::Uuid;
 
 pub use error::{LogError, PoisonCause, Stall};
+pub use inspect::{Damage, Finding, Inspected, Located, inspect};
 pub use queue::Reservation;
 pub use record::{PAYLOAD_BYTES_MAX, Record};
+pub use salvage::{Salvaged, salvage};
 
 use crate::durable::create_dir_durable;
 use queue::Queue;
 use recovery::Scan;
-use segment::{ActiveSegment, Header, Segments};
+use segment::{ActiveSegment, Header, Released, Segments};
 use writer::Writer;
 
 /// A position in the log. The first record is 1; 0 means "before every record".
@@ -211,7 +216,9 @@ impl Log {
         let header = next_header(&scan).ok_or_else(|| LogError::Exhausted { dir: dir.clone() })?;
         let active = ActiveSegment::create(&options, header)?;
         let next_lsn = Lsn(header.first_lsn);
-        let segments = Arc::new(Segments::new(dir.clone(), options.retention, scan.segments));
+        let oldest = scan.segments.first().map_or(next_lsn, |segment| Lsn(segment.first_lsn));
+        let released = Released::open(&dir, oldest).map_err(failed("create"))?;
+        let segments = Arc::new(Segments::new(dir.clone(), options.retention, scan.segments, released));
         segments.add_active(&active);
         let recovery = Recovery {
             records: scan.records,

@@ -8,6 +8,9 @@ pub(super) const RECORD_HEADER_BYTES: usize = 29;
 /// The largest payload one record may carry.
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
+/// Kind of a record that stands for one that is lost; replay passes it over.
+pub(super) const LOST: u8 = 255;
+
 const LEN: usize = 4;
 const CRC: usize = 4;
 
@@ -76,7 +79,7 @@ pub(super) struct Prefix {
     crc: u32,
     pub lsn: u64,
     pub epoch: u32,
-    nth: u32,
+    pub nth: u32,
     project: u32,
     kind: u8,
 }

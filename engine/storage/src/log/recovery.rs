@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, fadvise};
 
-use super::record::{self, Decoded, Prefix, RECORD_HEADER_BYTES, Record};
-use super::segment::{HEADER_BYTES, Header, HeaderError, Known, SEGMENT_BYTES_MAX, list_segments};
-use super::{LogError, PAYLOAD_BYTES_MAX};
+use super::record::{self, Decoded, LOST, Prefix, RECORD_HEADER_BYTES, Record};
+use super::segment::{HEADER_BYTES, Header, HeaderError, Known, Released, SEGMENT_BYTES_MAX, list_segments};
+use super::{LogError, Lsn, PAYLOAD_BYTES_MAX};
 use crate::durable::sync_dir;
 
 /// Far past any lsn a log can reach, and far enough from the end of the type to count on without overflow.
@@ -41,6 +41,13 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let files = list_segments(dir).map_err(|source| io_error("list", dir, source))?;
+    let released = Released::read(dir).map_err(|source| io_error("list", dir, source))?;
+    if let (None, Some(released)) = (files.first(), released) {
+        return match released {
+            Lsn(0) => Ok(Scan { next_lsn: 1, ..Scan::default() }),
+            Lsn(_) => Err(corrupt(dir, 0, "all segments are missing")),
+        };
+    }
     let mut scan = Scan { next_lsn: 1, ..Scan::default() };
     let last_number = files.last().map(|(number, _)| *number);
     for (number, path) in files {
@@ -51,13 +58,18 @@ where
             break;
         };
         check_follows(&scan, &header, &path)?;
+        if scan.last.is_none() && released.is_some_and(|released| released.0.saturating_add(1) < header.first_lsn) {
+            return Err(corrupt(&path, 40, "the segments before this one are missing"));
+        }
         scan.next_lsn = header.first_lsn;
         scan.last = Some(header);
         let mut reader = SegmentReader { path: &path, header, seed, bytes: &bytes, offset: HEADER_BYTES };
         while let Some(decoded) = reader.next(scan.next_lsn)? {
-            replay(decoded.record)
-                .map_err(|source| LogError::Replay { lsn: decoded.record.lsn.0, source: source.into() })?;
-            scan.records += 1;
+            if decoded.record.kind != LOST {
+                replay(decoded.record)
+                    .map_err(|source| LogError::Replay { lsn: decoded.record.lsn.0, source: source.into() })?;
+                scan.records += 1;
+            }
             scan.next_lsn += 1;
         }
         let good_bytes = reader.offset as u64;

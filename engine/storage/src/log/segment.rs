@@ -106,6 +106,60 @@ pub(super) fn list_segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(found)
 }
 
+/// How far the log was released, in the name of an empty file (L11). It is renamed before segments are deleted, which
+/// takes no space and happens as a whole.
+#[derive(Debug)]
+pub(super) struct Released {
+    dir: PathBuf,
+    up_to: Lsn,
+}
+
+impl Released {
+    const PREFIX: &str = "released-";
+
+    /// What the directory says; `None` if nothing.
+    pub fn read(dir: &Path) -> io::Result<Option<Lsn>> {
+        let mut released = None;
+        for dir_entry in std::fs::read_dir(dir)? {
+            let name = dir_entry?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(Self::PREFIX)?.parse().ok());
+            released = released.max(number.map(Lsn));
+        }
+        Ok(released)
+    }
+
+    /// For a log that does not say yet.
+    pub fn create(dir: &Path, up_to: Lsn) -> io::Result<Self> {
+        let released = Self { dir: dir.to_path_buf(), up_to };
+        File::create(released.path(up_to))?;
+        sync_dir(dir)?;
+        Ok(released)
+    }
+
+    pub fn open(dir: &Path, oldest: Lsn) -> io::Result<Self> {
+        match Self::read(dir)? {
+            Some(up_to) => Ok(Self { dir: dir.to_path_buf(), up_to }),
+            None => Self::create(dir, Lsn(oldest.0.saturating_sub(1))),
+        }
+    }
+
+    /// Makes it durable that nothing up to `up_to` is needed.
+    fn advance(&mut self, up_to: Lsn) -> Result<(), LogError> {
+        if up_to <= self.up_to {
+            return Ok(());
+        }
+        let (old, new) = (self.path(self.up_to), self.path(up_to));
+        let renamed = std::fs::rename(old, &new).and_then(|()| sync_dir(&self.dir));
+        renamed.map_err(|source| LogError::Io { action: "rename", file: new, source })?;
+        self.up_to = up_to;
+        Ok(())
+    }
+
+    fn path(&self, up_to: Lsn) -> PathBuf {
+        self.dir.join(format!("{}{up_to:020}", Self::PREFIX))
+    }
+}
+
 /// The segment being written.
 #[derive(Debug)]
 pub(super) struct ActiveSegment {
@@ -219,9 +273,16 @@ pub(super) struct Segments {
     dir: PathBuf,
     retention: Retention,
     known: Mutex<VecDeque<Known>>,
-    /// The highest lsn that nobody needs. Held while files are deleted, so that `known` is not held across disk work the
-    /// writer would wait for.
-    released: Mutex<Lsn>,
+    /// Held while files are deleted, so that `known` is not held across disk work the writer would wait for.
+    releasing: Mutex<Releasing>,
+}
+
+#[derive(Debug)]
+struct Releasing {
+    /// The highest lsn that nobody needs.
+    up_to: Lsn,
+    /// What the directory says of it; behind by what cannot be deleted yet.
+    noted: Released,
 }
 
 #[derive(Debug, Clone)]
@@ -232,8 +293,9 @@ pub(super) struct Known {
 }
 
 impl Segments {
-    pub fn new(dir: PathBuf, retention: Retention, sealed: Vec<Known>) -> Self {
-        Self { dir, retention, known: Mutex::new(sealed.into()), released: Mutex::default() }
+    pub fn new(dir: PathBuf, retention: Retention, sealed: Vec<Known>, noted: Released) -> Self {
+        let releasing = Mutex::new(Releasing { up_to: Lsn(0), noted });
+        Self { dir, retention, known: Mutex::new(sealed.into()), releasing }
     }
 
     pub fn add_active(&self, segment: &ActiveSegment) {
@@ -261,26 +323,26 @@ impl Segments {
     }
 
     pub fn release(&self, up_to: Lsn) -> Result<(), LogError> {
-        let mut released = self.released.lock();
-        *released = up_to.max(*released);
-        self.release_known(*released)
+        let mut releasing = self.releasing.lock();
+        releasing.up_to = up_to.max(releasing.up_to);
+        self.release_known(&mut releasing)
     }
 
     /// Releases what could not be, because it was the active segment when it was asked for.
     pub fn release_again(&self) -> Result<(), LogError> {
-        let released = self.released.lock();
-        self.release_known(*released)
+        self.release_known(&mut self.releasing.lock())
     }
 
     /// Whether nobody needs a record before `next`.
     pub fn is_released_below(&self, next: Lsn) -> bool {
         // A release that is under way is not waited for: the next look will see what it did.
-        self.released.try_lock().is_some_and(|released| released.0.saturating_add(1) >= next.0)
+        self.releasing.try_lock().is_some_and(|releasing| releasing.up_to.0.saturating_add(1) >= next.0)
     }
 
-    fn release_known(&self, up_to: Lsn) -> Result<(), LogError> {
-        while let Some(path) = self.oldest_if_released(up_to) {
+    fn release_known(&self, releasing: &mut Releasing) -> Result<(), LogError> {
+        while let Some((path, last_lsn)) = self.oldest_if_released(releasing.up_to) {
             if self.retention == Retention::UntilReleased {
+                releasing.noted.advance(last_lsn)?;
                 self.delete(&path)?;
             }
             self.known.lock().pop_front();
@@ -300,11 +362,12 @@ impl Segments {
         sync_dir(&self.dir).map_err(|source| LogError::Io { action: "sync", file: self.dir.clone(), source })
     }
 
-    /// The oldest segment if every record in it is at or below `up_to`; never the active one (L8).
-    fn oldest_if_released(&self, up_to: Lsn) -> Option<PathBuf> {
+    /// The oldest segment and the last lsn in it, if that is at or below `up_to`; never the active one (L8).
+    fn oldest_if_released(&self, up_to: Lsn) -> Option<(PathBuf, Lsn)> {
         let known = self.known.lock();
         let (oldest, next) = (known.front()?, known.get(1)?);
-        (next.first_lsn <= up_to.0.saturating_add(1)).then(|| oldest.path.clone())
+        let last_lsn = Lsn(next.first_lsn.saturating_sub(1));
+        (last_lsn <= up_to).then(|| (oldest.path.clone(), last_lsn))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The log against its invariants. Power cuts have their own file.
 
 mod corruption;
+mod inspect;
 mod model;
 mod process;
 mod stall;

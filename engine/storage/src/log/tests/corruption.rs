@@ -9,7 +9,7 @@ use super::super::record;
 use super::*;
 
 /// A log of `groups`, each written under one sync, in as many segments as its options ask for.
-fn write_groups(options: LogOptions, groups: &[&[&[u8]]]) -> Vec<Owned> {
+pub(super) fn write_groups(options: LogOptions, groups: &[&[&[u8]]]) -> Vec<Owned> {
     let (log, recovery, _) = open(options).unwrap();
     let mut lsn = recovery.next_lsn.0;
     let mut written = Vec::new();

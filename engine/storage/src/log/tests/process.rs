@@ -71,8 +71,10 @@ fn l5_a_segment_and_its_name_are_durable_before_its_first_record_and_each_group_
     let trace = std::fs::read_to_string(trace).unwrap();
     let steps: Vec<String> = trace.lines().filter_map(|line| step(line, log_dir.to_str().unwrap())).collect();
     let segment = "/00000000000000000001.log";
-    assert_eq!(steps[..3], [format!("pwrite64 {segment}"), format!("fsync {segment}"), "fsync ".to_owned()]);
-    let groups = &steps[3..];
+    // The last of them makes the name durable that says how far the log was released.
+    let begin = [format!("pwrite64 {segment}"), format!("fsync {segment}"), "fsync ".to_owned(), "fsync ".to_owned()];
+    assert_eq!(steps[..4], begin);
+    let groups = &steps[4..];
     assert_eq!(groups.len(), 3 * 40);
     for group in groups.chunks(3) {
         assert_eq!(group, [format!("pwrite64 {segment}"), format!("fdatasync {segment}"), "acked".to_owned()]);
