@@ -11,6 +11,7 @@ mod error;
 mod groups;
 mod health;
 mod live;
+pub mod log;
 mod lookup;
 mod open;
 mod options;
@@ -52,6 +53,7 @@ pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
 pub struct Engine {
     options: EngineOptions,
     log: Arc<Log>,
+    announced: log::Announced,
     shared: Shared,
     /// Records of the log by project, until the project is attached. While one is here the log lets go of nothing.
     recovered: Mutex<HashMap<ProjectId, Vec<Recovered>>>,
@@ -94,7 +96,8 @@ impl Engine {
         }
         let recovered = self.recovered.lock().get(&config.id).cloned().unwrap_or_default();
         let options = self.options.project(config.shards);
-        let store = ProjectStore::open(config.id, options, &self.shared, recovered).await?;
+        let store = ProjectStore::open(config.id, options, &self.shared, recovered).await;
+        let store = store.map_err(|error| log::cannot_attach(&self.options.data_dir, config.id, error))?;
         failpoint::hit("engine::attach").map_err(footfall_storage::StorageError::from)?;
         let project = Arc::new(Project {
             config: RwLock::new(config.clone()),

@@ -12,12 +12,13 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use footfall_model::ProjectId;
 use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
-use footfall_storage::log::{Log, LogOptions, Record};
+use footfall_storage::log::{Log, Record};
 use footfall_storage::segment::SegmentCaches;
 use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, remove_leftovers};
 use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
+use crate::log::{Announced, cannot_open, log_options};
 use crate::{DataDirectory, Engine, EngineOptions, Error, ErrorKind};
 
 /// Column chunks kept in memory.
@@ -45,7 +46,11 @@ impl Engine {
         let store = open_store(&data_dir, options.store.as_ref())?;
         remove_leftovers(&data_dir, options.store.as_ref())?;
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
+        let mut announced = Announced::default();
         let collect = |record: Record<'_>| -> Result<(), Infallible> {
+            if announced.replay(&record) {
+                return Ok(());
+            }
             let of_project = recovered.entry(ProjectId(record.project)).or_default();
             of_project.push(Recovered {
                 lsn: record.lsn,
@@ -54,8 +59,8 @@ impl Engine {
             });
             Ok(())
         };
-        let (log, recovery) = Log::open(LogOptions::new(data_dir.join("log")), collect)
-            .map_err(|error| Error::from(footfall_storage::StorageError::from(error)))?;
+        let (log, recovery) =
+            Log::open(log_options(&options), collect).map_err(|error| cannot_open(&data_dir, error))?;
         tracing::info!(
             records = recovery.records,
             truncated_bytes = recovery.truncated_tail_bytes,
@@ -66,6 +71,7 @@ impl Engine {
         let shared = Shared {
             log: log.clone(),
             log_id: recovery.node,
+            log_start: recovery.next_lsn,
             store,
             segments: SegmentCaches::new(CHUNK_CACHE_BYTES),
             keys: KeyCache::new(KEY_CACHE_BYTES),
@@ -82,6 +88,7 @@ impl Engine {
             sessions: Arc::new(Sessions::new(runtime, options.query_threads)),
             options,
             log,
+            announced,
             shared,
             recovered: Mutex::new(recovered),
             projects: RwLock::new(HashMap::new()),

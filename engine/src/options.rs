@@ -6,6 +6,8 @@ use std::time::Duration;
 use footfall_model::ProjectId;
 use footfall_storage::{KeptLimits, ProjectOptions};
 
+use crate::log::LogPolicy;
+
 /// Plain settings of an engine; see `Default` for what a laptop wants.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -22,6 +24,7 @@ pub struct EngineOptions {
     /// Threads of the pool that queries run on.
     pub query_threads: usize,
     pub live: LiveOptions,
+    pub log: LogPolicy,
 }
 
 /// Bounds of live views: plain settings.
@@ -56,6 +59,7 @@ impl Default for EngineOptions {
             flush_age: Duration::from_secs(600),
             query_threads: threads,
             live: LiveOptions::default(),
+            log: LogPolicy::default(),
         }
     }
 }

@@ -36,7 +36,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let voice = match &invocation.command {
         Command::Serve { .. } | Command::Demo { .. } => Voice::Server,
-        Command::Restart { .. } | Command::Project(_) | Command::Import { .. } | Command::Sql { .. } => Voice::Command,
+        Command::Restart { .. }
+        | Command::Project(_)
+        | Command::Import { .. }
+        | Command::Sql { .. }
+        | Command::Log(_) => Voice::Command,
     };
     if invocation.command.is_check() {
         return ExitCode::SUCCESS;
@@ -65,5 +69,6 @@ async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), Com
         Command::Project(command) => commands::project::run(command, &settings).await,
         Command::Import { path, .. } => commands::import::run(&path, &settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
+        Command::Log(command) => commands::log::run(&command, &settings),
     }
 }

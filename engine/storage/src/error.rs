@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::failpoint::Injected;
-use crate::log::LogError;
+use crate::log::{LogError, Lsn};
 use crate::table::TableError;
 
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,10 @@ pub enum StorageError {
 
     #[error("object store request failed")]
     Store(#[from] object_store::Error),
+
+    /// A table has what the log does not: the log's end is lost.
+    #[error("log ends before what the table holds, flushed={flushed}, next={next}")]
+    LogBehind { flushed: Lsn, next: Lsn },
 
     /// Only in builds with failpoints.
     #[error("a failure was asked for")]

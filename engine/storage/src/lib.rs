@@ -39,6 +39,7 @@ pub use live::LiveChunk;
 pub use lookup::{Creation, LookupRows, LookupTable, LookupTables, Missing};
 pub use project::{
     Arrival, Arrived, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot,
+    record_contents,
 };
 pub use recent::KeyCache;
 pub use store::{open_store, remove_leftovers};

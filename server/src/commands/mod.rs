@@ -3,6 +3,7 @@
 mod backend;
 mod error;
 pub mod import;
+pub mod log;
 mod output;
 pub mod patience;
 mod progress;

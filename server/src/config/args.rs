@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
+use super::log::{LogArgs, LogCommand};
 use super::settings::{ImportFormat, SqlFormat};
 
 /// Product analytics about users, not page views: Mixpanel-compatible, self-hosted, one binary.
@@ -77,6 +78,9 @@ pub enum Command {
         /// The statement, such as 'SELECT event, count(*) FROM events GROUP BY event'.
         query: String,
     },
+    /// Look into the log, and copy what is sound of a damaged one. Reads files only.
+    #[command(subcommand)]
+    Log(LogCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -145,6 +149,9 @@ pub struct EngineArgs {
     #[arg(long, env = "FOOTFALL_QUERY_THREADS", value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     query_threads: Option<usize>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -247,6 +254,7 @@ impl Command {
             Self::Project(ProjectCommand::List { output, .. } | ProjectCommand::RotateToken { output, .. }) => {
                 figment.merge(Serialized::global("project", output))
             }
+            Self::Log(command) => command.merge_into(figment),
         }
     }
 
@@ -262,6 +270,7 @@ impl Command {
                 | ProjectCommand::List { data, .. }
                 | ProjectCommand::RotateToken { data, .. },
             ) => data,
+            Self::Log(command) => command.data(),
         }
     }
 }

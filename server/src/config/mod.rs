@@ -7,6 +7,7 @@
 mod args;
 mod listen_args;
 mod live;
+mod log;
 mod settings;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 
 pub use args::{Cli, Command, ProjectCommand};
+pub use log::{DumpFormat, DumpSettings, LogCommand, SalvageSettings};
 pub use settings::{ImportFormat, Settings, SqlFormat};
 
 /// Set by a server for its successor, never by a person: when it stopped answering, in Unix milliseconds.

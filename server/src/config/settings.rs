@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use footfall_engine::EngineOptions;
+use footfall_engine::log::LogPolicy;
 use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
 use super::live::LiveSettings;
+use super::log::{DumpSettings, SalvageSettings};
 use crate::listen::Limits;
+
+const MIB: u64 = 1 << 20;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -44,6 +48,13 @@ pub struct Settings {
     pub sql: SqlSettings,
     pub demo: DemoSettings,
     pub live: LiveSettings,
+    pub keep_log: bool,
+    /// MiB.
+    pub log_budget: u64,
+    /// MiB.
+    pub log_min_free: Option<u64>,
+    pub log_dump: DumpSettings,
+    pub log_salvage: SalvageSettings,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -127,6 +138,11 @@ impl Default for Settings {
             sql: SqlSettings::default(),
             demo: DemoSettings::default(),
             live: LiveSettings::default(),
+            keep_log: false,
+            log_budget: LogPolicy::default().bytes_max / MIB,
+            log_min_free: None,
+            log_dump: DumpSettings::default(),
+            log_salvage: SalvageSettings::default(),
         }
     }
 }
@@ -159,6 +175,11 @@ impl Settings {
             flush_age: Duration::from_secs(self.flush_age),
             query_threads: self.query_threads.get(),
             live: self.live.options(),
+            log: LogPolicy {
+                keep: self.keep_log,
+                bytes_max: self.log_budget.saturating_mul(MIB),
+                free_bytes_min: self.log_min_free.map(|free| free.saturating_mul(MIB)),
+            },
         }
     }
 }

@@ -40,6 +40,7 @@ impl Fixture {
         let shared = Shared {
             log: Arc::new(log),
             log_id: recovery.node,
+            log_start: recovery.next_lsn,
             store: open_store(dir.path(), None).unwrap(),
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),

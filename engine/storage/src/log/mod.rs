@@ -86,6 +86,7 @@ use uuid::Uuid;
 pub use error::{LogError, PoisonCause, Stall};
 pub use inspect::{Damage, Finding, Inspected, Located, inspect};
 pub use queue::Reservation;
+pub(crate) use record::LOST;
 pub use record::{PAYLOAD_BYTES_MAX, Record};
 pub use salvage::{Salvaged, salvage};
 

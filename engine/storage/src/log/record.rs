@@ -9,7 +9,7 @@ pub(super) const RECORD_HEADER_BYTES: usize = 29;
 pub const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 
 /// Kind of a record that stands for one that is lost; replay passes it over.
-pub(super) const LOST: u8 = 255;
+pub(crate) const LOST: u8 = 255;
 
 const LEN: usize = 4;
 const CRC: usize = 4;

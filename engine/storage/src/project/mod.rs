@@ -25,6 +25,7 @@
 mod append;
 mod arrival;
 mod build;
+mod dump;
 mod fate;
 mod flush;
 mod follow;
@@ -37,6 +38,7 @@ mod tables;
 mod unflushed;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
+pub use dump::record_contents;
 pub use follow::Arrived;
 pub use recover::{Recovered, Shared};
 pub use snapshot::{Newest, Snapshot};

@@ -37,6 +37,8 @@ pub struct Shared {
     pub log: Arc<Log>,
     /// Names this log in the tables' transactions.
     pub log_id: uuid::Uuid,
+    /// Where the log went on when it was opened: whatever a table has of an earlier run came before.
+    pub log_start: Lsn,
     pub store: Arc<dyn ObjectStore>,
     pub segments: Arc<SegmentCaches>,
     pub keys: Arc<KeyCache>,
@@ -78,6 +80,11 @@ impl ProjectStore {
             rejected: at_least_events(rejected.flushed(&log_app_id)),
             profiles: at_least_events(profiles.flushed(&log_app_id)),
         };
+        let last = flushed.events.max(flushed.rejected).max(flushed.profiles);
+        if last >= shared.log_start {
+            // New records would be taken for flushed ones.
+            return Err(StorageError::LogBehind { flushed: last, next: shared.log_start });
+        }
 
         let mut segments = SegmentSet::default();
         for file in &snapshot.files {

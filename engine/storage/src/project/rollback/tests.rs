@@ -87,6 +87,7 @@ impl Fixture {
         let shared = Shared {
             log: log.clone(),
             log_id: recovery.node,
+            log_start: recovery.next_lsn,
             store: objects.clone(),
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),
