@@ -17,7 +17,7 @@ use crate::columns::RowReader;
 use crate::kept::{KeptBudget, KeptLimits};
 use crate::keys::event_key;
 use crate::log::{Faults, Log, LogOptions};
-use crate::project::record::{EVENTS_RECORD, decode};
+use crate::project::record::{EVENTS_RECORD, EventsRecord};
 use crate::segment::SegmentCaches;
 use crate::{
     Arrival, ImportBatch, IngestSummary, KeyCache, ProjectOptions, ProjectStore, Recovered, Shared, StorageError,
@@ -70,7 +70,7 @@ struct Fixture {
 fn records(dir: &Path) -> Vec<Recovered> {
     let mut records = Vec::new();
     let collect = |record: crate::log::Record<'_>| {
-        records.push(Recovered { lsn: record.lsn, kind: record.kind, payload: record.payload.to_vec() });
+        records.push(Recovered { lsn: record.lsn, kind: record.kind, payload: record.payload.to_vec().into() });
         Ok::<_, Infallible>(())
     };
     drop(Log::open(LogOptions::new(dir), collect).unwrap());
@@ -139,7 +139,7 @@ impl Fixture {
         }
         let (mut rows, mut newest, mut requests) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for record in records(copy.path()).into_iter().filter(|record| record.kind == EVENTS_RECORD) {
-            for row in decode(&record.payload).unwrap() {
+            for row in EventsRecord::decode(&record.payload).unwrap().rows {
                 match event_key(&row.event) {
                     Some(key) => drop(newest.insert(key, row.received_at).map(|old| rows.remove(&old))),
                     None => requests.extend(row.event.properties.iter().filter_map(|(_, value)| match value {
@@ -257,14 +257,14 @@ async fn a_flush_that_waits_for_rows_that_fail_is_cut_back() {
         }
         let mut state = fixture.store.state.lock();
         state.keys.begin_flush();
-        state.flush_cut = Some(state.live.next_position());
-        assert_eq!(state.flush_cut, Some(4));
+        let end = state.live.next_position();
+        assert!(state.unflushed.begin_flush(end) && end == 4);
     };
     let mut next = 1;
     let (answered, ()) = tokio::join!(run(&fixture, &flush_at, &mut next, None), cut);
     assert!(answered[0].1.is_err());
     let state = fixture.store.state.lock();
-    assert_eq!((state.flush_cut, state.live.next_position()), (Some(2), 2));
+    assert_eq!((state.unflushed.cut_position(), state.live.next_position()), (Some(2), 2));
 }
 
 proptest! {
