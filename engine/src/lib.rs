@@ -15,6 +15,7 @@ pub mod log;
 mod lookup;
 mod open;
 mod options;
+mod rejected;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,9 @@ pub use directory::DataDirectory;
 pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
 pub use footfall_query::export::ExportSpec;
+pub use footfall_query::rejected::{RejectedPage, RejectedSpec};
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
+pub use footfall_storage::journal::{RejectReason, RejectedEvent};
 pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, failpoint, open_store};
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod compile;
 pub mod evaluate;
 pub mod export;
+pub mod rejected;
 pub mod report;
 pub mod runtime;
 pub mod session;

@@ -10,8 +10,9 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionStateBuilder, SessionStateDefaults};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use footfall_storage::Snapshot;
+use footfall_storage::journal::{JournalRow, RejectedEvent};
 
-use crate::catalog::{EventsTable, Shape};
+use crate::catalog::{EventsTable, Shape, journal_table};
 use crate::compile;
 use crate::count_users::CountUsers;
 use crate::error::QueryError;
@@ -29,7 +30,7 @@ impl Sessions {
         Self { runtime, lanes: lanes.max(1) }
     }
 
-    /// A context in which `events` shows a snapshot in the given shape.
+    /// A context in which `events` shows a snapshot in the given shape, and `rejected_events` the same snapshot's losers.
     pub fn context(&self, snapshot: &Arc<Snapshot>, shape: Shape) -> Result<SessionContext, QueryError> {
         let state = SessionStateBuilder::new()
             .with_config(self.config())
@@ -50,6 +51,7 @@ impl Sessions {
         }
         let events: Arc<dyn TableProvider> = Arc::new(EventsTable::new(snapshot.clone(), shape));
         context.register_table("events", events)?;
+        context.register_table(RejectedEvent::TABLE, journal_table(snapshot.rejected.clone())?)?;
         Ok(context)
     }
 

@@ -6,6 +6,7 @@
 
 mod columns;
 mod events;
+mod journal;
 pub mod lookup;
 mod prune;
 mod scan;
@@ -14,4 +15,5 @@ mod stream;
 mod tests;
 
 pub use events::{EventsTable, Shape};
+pub use journal::journal_table;
 pub use scan::ShardScanExec;

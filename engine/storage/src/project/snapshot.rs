@@ -93,6 +93,11 @@ impl ProjectStore {
         Ok(snapshot)
     }
 
+    /// The copies of events that have lost until now.
+    pub fn rejected(&self) -> JournalView<RejectedEvent> {
+        self.state.lock().rejected.view()
+    }
+
     /// What is visible now, newest rows apart.
     pub fn newest(&self) -> Newest {
         let catalog = self.catalog.lock();

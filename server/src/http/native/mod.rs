@@ -6,6 +6,7 @@ mod expressions;
 mod live;
 mod local;
 mod projects;
+mod rejected;
 mod sql;
 
 use axum::Router;
@@ -25,6 +26,7 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/expressions/evaluate", post(expressions::evaluate))
         .route("/v1/events/recent", get(events::recent))
         .route("/v1/projects", get(projects::list))
+        .route("/v1/rejected", get(rejected::rejected))
 }
 
 /// Without compression, which would hold events back until there are enough of them.
