@@ -28,6 +28,7 @@ mod lookup_tables;
 mod make_mp_data;
 mod profile_wire;
 mod queue_client;
+mod rejected;
 mod sdk;
 mod segmentation;
 mod sql;

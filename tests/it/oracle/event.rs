@@ -71,6 +71,31 @@ pub fn surviving(arrivals: &[RawEvent]) -> Vec<RawEvent> {
     kept
 }
 
+/// A copy that is not among the surviving events, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loser {
+    pub copy: RawEvent,
+    /// `duplicate` or `superseded`, as `rejected_events` has it.
+    pub reason: &'static str,
+}
+
+/// Every copy that lost, in the order in which they lost: one equal to the copy that is there loses itself, one with
+/// other properties makes that copy lose.
+pub fn losers(arrivals: &[RawEvent]) -> Vec<Loser> {
+    let mut losers = Vec::new();
+    let mut kept: HashMap<(String, String, i64, String), RawEvent> = HashMap::new();
+    for event in arrivals {
+        let Some(insert_id) = &event.insert_id else { continue };
+        let key = (event.event.clone(), event.distinct_id.clone(), event.time_ms, insert_id.clone());
+        match kept.insert(key, event.clone()) {
+            Some(before) if before == *event => losers.push(Loser { copy: before, reason: "duplicate" }),
+            Some(before) => losers.push(Loser { copy: before, reason: "superseded" }),
+            None => {}
+        }
+    }
+    losers
+}
+
 #[test]
 fn latest_arrival_of_a_key_survives_and_events_without_insert_id_all_do() {
     let first = RawEvent::new("A", "u", 1, "x").with("v", 1);
@@ -78,4 +103,16 @@ fn latest_arrival_of_a_key_survives_and_events_without_insert_id_all_do() {
     let bare = RawEvent { insert_id: None, ..first.clone() };
     let kept = surviving(&[first, bare.clone(), bare.clone(), second.clone()]);
     assert_eq!(kept, vec![second, bare.clone(), bare]);
+}
+
+#[test]
+fn every_copy_but_the_last_of_a_key_loses() {
+    let first = RawEvent::new("A", "u", 1, "x").with("v", 1);
+    let second = first.clone().with("v", 2);
+    let bare = RawEvent { insert_id: None, ..first.clone() };
+    let arrivals = [first.clone(), bare.clone(), first.clone(), second.clone(), second.clone(), bare, first.clone()];
+    let reasons: Vec<_> = losers(&arrivals).iter().map(|loser| (loser.copy.clone(), loser.reason)).collect();
+    let expect = [(&first, "duplicate"), (&first, "superseded"), (&second, "duplicate"), (&second, "superseded")];
+    assert_eq!(reasons, expect.map(|(copy, reason)| (copy.clone(), reason)));
+    assert_eq!(losers(&arrivals).len() + surviving(&arrivals).len(), arrivals.len());
 }

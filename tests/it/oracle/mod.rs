@@ -9,7 +9,7 @@ mod retention;
 mod segmentation;
 
 pub use calendar::Unit;
-pub use event::{RawEvent, surviving};
+pub use event::{Loser, RawEvent, losers, surviving};
 pub use funnel::{Timed, funnel_loose};
 pub use retention::retention_birth;
 pub use segmentation::{Answer, Breakdown, Count, Filter, Question, segmentation};
