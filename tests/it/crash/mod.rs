@@ -1,9 +1,9 @@
 //! The server dies under load, again and again, and nothing acknowledged is lost, doubled, torn or aged.
 //!
 //! `ledger` is the truth: what the clients sent and heard. `load` is the clients. `plan` says how each cycle ends:
-//! `kill -9` at a random instant, SIGTERM in the middle of everything, and at each step of the write path an exit, an
-//! error or a stall; and which of the following starts are killed as well. `audit` asks the server after each start, now
-//! and then again once everything is in segments, and all the time while the load runs.
+//! `kill -9` at a random instant and amid a hand-over, SIGTERM in the middle of everything, and at each step of the write
+//! path an exit, an error or a stall; and which of the following starts are killed as well. `audit` asks the server after
+//! each start, at times again once everything is in segments, and all the time while the load runs.
 //!
 //! `FOOTFALL_KILL_CYCLES` sets how many cycles there are (60); 1,000 is the long form. Every 60 cycles begin with an empty
 //! data directory and the next seed, so a failure is run again by the seed that it prints.
@@ -78,6 +78,12 @@ async fn run_and_end(server: &mut Server, load: &Arc<Load>, cycle: &Cycle) -> us
         Ending::Stop { after } => {
             tokio::time::sleep(*after).await;
             server.stop().await;
+        }
+        Ending::HandOver { after, killed_after } => {
+            tokio::time::sleep(*after).await;
+            server.signal("-USR2").await;
+            tokio::time::sleep(*killed_after).await;
+            server.kill().await;
         }
         Ending::Failpoint { outcome: Outcome::Dies, .. } => {
             let signal = server.died(MET_WITHIN).await;

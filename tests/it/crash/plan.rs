@@ -1,4 +1,4 @@
-//! How each cycle ends: by a kill at a random instant, by a clean stop, or at a step of the write path.
+//! How each cycle ends: by a kill at a random instant or in a hand-over, by a clean stop, or at a step of the write path.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::harness::footfall;
 
 /// Longest load before a kill.
 const LOAD_MAX: Duration = Duration::from_millis(450);
+/// Longest time given to a hand-over before it is killed: it is over by then, mostly.
+const HAND_OVER_MAX: Duration = Duration::from_millis(1500);
 /// A stall lasts until the kill.
 const STALL_MS: u64 = 60_000;
 
@@ -51,6 +53,8 @@ pub enum Ending {
     Kill { after: Duration },
     /// SIGTERM in the middle of everything.
     Stop { after: Duration },
+    /// SIGUSR2, and `kill -9` while the process hands over to its successor or has just done so.
+    HandOver { after: Duration, killed_after: Duration },
     /// A failpoint does something; the process dies of it, or is killed some time later.
     Failpoint { setting: String, outcome: Outcome, after: Duration },
 }
@@ -80,7 +84,11 @@ pub fn plan(seed: u64, cycles: u64, failpoints: bool) -> Vec<Cycle> {
     endings.truncate(cycles as usize);
     while (endings.len() as u64) < cycles {
         let after = random_time(&mut rng, LOAD_MAX);
-        endings.push(if rng.random_bool(0.15) { Ending::Stop { after } } else { Ending::Kill { after } });
+        endings.push(match rng.random_range(0..8) {
+            0 => Ending::Stop { after },
+            1 => Ending::HandOver { after, killed_after: random_time(&mut rng, HAND_OVER_MAX) },
+            _ => Ending::Kill { after },
+        });
     }
     endings.shuffle(&mut rng);
     let cycle = |(number, ending): (u64, Ending)| Cycle {
