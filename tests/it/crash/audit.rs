@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use super::ledger::{BatchId, Tick, Visible};
-use super::load::Load;
+use super::ledger::{BatchId, Tick, Version, Visible};
+use super::load::{Load, batch_of};
 use crate::harness::{Project, Reply, Table};
 
 const BATCHES: &str = "SELECT batch, count(*), count(DISTINCT insert_id), min(version), max(version), min(size), max(size) \
@@ -34,6 +34,37 @@ pub async fn watch(load: &Load, stop: &AtomicBool) -> usize {
     looked
 }
 
+/// Checks where every arrival ended up, in projects that nobody sends to any more: visible, or rejected once (L4).
+pub async fn audit_arrivals(load: &Load, claim: &str) {
+    for (place, project) in load.projects.iter().enumerate() {
+        let visible = project.sql("SELECT insert_id, version FROM events").await;
+        let rejected = project.sql("SELECT insert_id, properties FROM rejected_events").await;
+        let mut versions: BTreeMap<String, BTreeMap<Version, usize>> = BTreeMap::new();
+        let visible = visible.rows.iter().map(|row| (text(&row[0]), row[1].clone()));
+        let rejected = rejected.rows.iter().map(|row| {
+            let properties: Value = serde_json::from_str(&text(&row[1])).expect("properties are JSON");
+            (text(&row[0]), properties["version"].clone())
+        });
+        for (insert_id, version) in visible.chain(rejected) {
+            let version = version.as_u64().and_then(|version| u32::try_from(version).ok()).expect("a version");
+            *versions.entry(insert_id).or_default().entry(version).or_default() += 1;
+        }
+        let ledger = load.ledger(place);
+        let mut faults = Vec::new();
+        let mut batches: BTreeMap<BatchId, BTreeMap<Version, usize>> = BTreeMap::new();
+        for (insert_id, versions) in versions {
+            // Arrivals are whole batches, so each of a batch's events has had the same.
+            let of_batch = batches.entry(batch_of(&insert_id)).or_insert_with(|| versions.clone());
+            if *of_batch != versions {
+                faults.push(format!("{insert_id} arrived as {versions:?}, another of its batch as {of_batch:?}"));
+            }
+        }
+        faults.extend(ledger.misplaced(&batches));
+        drop(ledger);
+        report(project, claim, faults);
+    }
+}
+
 async fn look(load: &Load, project: usize, claim: &str) -> Result<(), reqwest::Error> {
     let as_of = load.ledger(project).now();
     let reply = Reply::try_of(load.projects[project].sql_request(BATCHES, &[])).await?;
@@ -59,6 +90,10 @@ fn check(load: &Load, project: usize, visible: &BTreeMap<BatchId, Visible>, as_o
 fn report(project: &Project, claim: &str, faults: Vec<String>) {
     let listed = faults.iter().take(LISTED).map(|fault| format!("  - {fault}\n")).collect::<String>();
     assert!(faults.is_empty(), "{claim}, project {}: {} faults:\n{listed}", project.name, faults.len());
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 
 fn batch(row: &[Value]) -> (BatchId, Visible) {

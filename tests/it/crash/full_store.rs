@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::MIX;
-use super::audit::audit;
+use super::audit::{audit, audit_arrivals};
 use super::load::Load;
 use crate::harness::{Server, ServerOptions, SmallDisk, now_ms, parquet_files, seed};
 
@@ -67,4 +67,5 @@ async fn a_full_disk_of_the_tables_loses_nothing_and_turns_nobody_away() {
     run(&load, 3, 100, "there is room again").await;
     server.restart().await;
     audit(&load, "flushed").await;
+    audit_arrivals(&load, "flushed").await;
 }

@@ -264,6 +264,13 @@ fn route_of(batch: BatchId) -> Route {
     if batch % 2 == 0 { Route::Track } else { Route::Import }
 }
 
+/// The batch whose event has this insert id.
+pub fn batch_of(insert_id: &str) -> BatchId {
+    let batch = insert_id.strip_prefix('b').and_then(|id| id.split_once('-')).map(|(batch, _)| batch);
+    let batch = batch.and_then(|batch| BatchId::from_str_radix(batch, 16).ok());
+    batch.unwrap_or_else(|| panic!("no insert id of a batch: {insert_id}"))
+}
+
 /// Mostly small, at times at the limit.
 fn size_of(rng: &mut ChaCha8Rng) -> u64 {
     if rng.random_bool(0.5) { rng.random_range(1..=8) } else { rng.random_range(1..=BATCH_SIZE_MAX) }

@@ -14,6 +14,7 @@ mod full_store;
 mod ledger;
 mod load;
 mod plan;
+mod profiles;
 mod races;
 mod slow_start;
 
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use audit::{audit, watch};
+use audit::{audit, audit_arrivals, watch};
 use load::{Load, Mix};
 use plan::{Cycle, Ending, Outcome, has_failpoints, plan};
 use tokio::task::JoinSet;
@@ -127,9 +128,11 @@ async fn round(seed: u64, cycles: u64, failpoints: bool) -> String {
         }
     }
     load.settle().await;
-    audit(&load, "everything sent again").await;
-    server.restart().await;
-    audit(&load, "everything flushed").await;
+    for state in ["everything sent again", "everything flushed"] {
+        audit(&load, state).await;
+        audit_arrivals(&load, state).await;
+        server.restart().await;
+    }
     summary(&load, cycles, looked)
 }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::audit::audit;
+use super::audit::{audit, audit_arrivals};
 use super::load::{Load, Mix};
 use crate::harness::{DAY_MS, Project, Reply, Server, ServerOptions, now_ms, parquet_files, seed};
 use crate::oracle::RawEvent;
@@ -105,6 +105,7 @@ async fn changed_copies_race_with_flushes_and_the_latest_acknowledged_one_is_see
     assert_eq!(load.put_off.load(Ordering::Relaxed), 0, "a flush is no reason to turn clients away");
     server.restart().await;
     audit(&load, "flushed").await;
+    audit_arrivals(&load, "flushed").await;
 }
 
 /// How far a client gets.
