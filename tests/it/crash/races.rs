@@ -85,7 +85,7 @@ async fn equal_keys_in_requests_at_the_same_time_count_once_and_one_request_wins
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_copies_race_with_flushes_and_the_latest_acknowledged_one_is_seen() {
-    const ACKNOWLEDGED: usize = 700;
+    const ACKNOWLEDGED: usize = 500;
     const FLUSHES: usize = 6;
     let seed = seed(11);
     let options = ServerOptions::flushing_every(600).env("FOOTFALL_SHARDS", 2);
