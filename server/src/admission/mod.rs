@@ -1,0 +1,252 @@
+//! Who may when: what stands between a request and the engine so that nobody's flood is another's delay.
+//!
+//! ```text
+//! body ─ memory bound (all, tenant) ─▶ turn to compute (fair by bytes) ─ unzip, decode, validate ─▶ rate of the project
+//!      ─▶ share of the log's queue (fair by bytes) ─▶ Engine::ingest, in the turn until it waits for the disk
+//! ```
+//!
+//! - A *tenant* is a known project, or all senders of what names none: garbage waits behind garbage only.
+//! - A *turn* is the right to compute, one per core. Short work runs where it is, long work on a thread of its own in
+//!   turns of its own, which it passes on every [`SLICE_BYTES`]: a short request never waits for a long one.
+//! - The log writes groups of what is queued, so a record waits for all bytes before it: those are bounded, and shared
+//!   fairly, before the log sees them.
+//!
+//! Past a bound the answer is a refusal at once, which the caller turns into 429: nothing waits without end.
+
+mod fair;
+mod memory;
+mod rate;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use footfall_model::ProjectId;
+
+pub use fair::Permit;
+pub use memory::Held;
+pub use rate::TooFast;
+
+use fair::{FairQueue, Shape};
+use memory::{Memory, OutOfMemory};
+use rate::Rates;
+
+use crate::config::IngestSettings;
+
+/// What a tenant may do before the next one's turn. About half a millisecond of decoding and validating.
+pub const SLICE_BYTES: usize = 64 << 10;
+/// Text above this takes longer to read than other connections should wait for an async thread.
+const LONG_BYTES_MIN: usize = 128 << 10;
+/// Even an empty request costs its share of looking up and replying.
+const COST_MIN: usize = 1 << 10;
+/// Bytes on their way to the log at once. The log needs about 1 MiB under way to be busy (70 MB/s at 10 ms a group).
+const LOG_BYTES: usize = 4 << 20;
+
+/// Whose work it is, as far as one can tell before any of it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tenant {
+    Project(ProjectId),
+    /// What names no project that exists.
+    Unknown,
+}
+
+/// Why a request has to come again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// No room for its bytes.
+    Memory,
+    /// Too many requests of the tenant wait.
+    Queue,
+    /// The project sends faster than it may.
+    Rate { wait: Duration },
+}
+
+impl Busy {
+    /// The word in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Queue => "queue",
+            Self::Rate { .. } => "rate",
+        }
+    }
+
+    /// How long the client should wait. Memory and queues empty within moments.
+    pub fn wait(self) -> Duration {
+        match self {
+            Self::Rate { wait } => wait,
+            Self::Memory | Self::Queue => Duration::from_secs(1),
+        }
+    }
+}
+
+impl From<OutOfMemory> for Busy {
+    fn from(_: OutOfMemory) -> Self {
+        Self::Memory
+    }
+}
+
+impl From<fair::LaneFull> for Busy {
+    fn from(_: fair::LaneFull) -> Self {
+        Self::Queue
+    }
+}
+
+impl From<TooFast> for Busy {
+    fn from(refused: TooFast) -> Self {
+        Self::Rate { wait: refused.wait }
+    }
+}
+
+/// All bounds and queues of a server. Share it in an `Arc`.
+#[derive(Debug)]
+pub struct Admission {
+    memory: Arc<Memory>,
+    /// Turns of short work, and of long work.
+    short: Arc<FairQueue>,
+    long: Arc<FairQueue>,
+    log: Arc<FairQueue>,
+    rates: Rates,
+}
+
+impl Admission {
+    pub fn new(settings: &IngestSettings) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+        let waiting_max = settings.waiting_max.get();
+        let turns = || FairQueue::new(Shape { capacity: cores, quantum: SLICE_BYTES, waiting_max });
+        let (events, bytes) = (settings.events_per_second, settings.bytes_per_minute);
+        Self {
+            memory: Memory::new(settings.bodies_bytes_max, settings.project_bodies_bytes_max),
+            short: turns(),
+            long: turns(),
+            // Whoever waits here holds memory, which is bounded.
+            log: FairQueue::new(Shape { capacity: LOG_BYTES, quantum: SLICE_BYTES, waiting_max: usize::MAX }),
+            rates: Rates::new(events, bytes, settings.records_max.get(), settings.body_bytes_max),
+        }
+    }
+
+    /// Starts to count the bytes of a request.
+    pub fn hold(&self, tenant: Tenant, bytes: usize) -> Result<Held, Busy> {
+        Ok(self.memory.hold(tenant, bytes)?)
+    }
+
+    /// Counts records of a project against its rate.
+    pub fn check_rate(&self, project: ProjectId, records: usize, bytes: usize) -> Result<(), Busy> {
+        Ok(self.rates.check(project, records, bytes)?)
+    }
+
+    /// Runs `work` on `bytes` of input in a turn of the tenant, and answers what it made together with the turn, so that
+    /// work which follows at once need not wait for another.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        tenant: Tenant,
+        bytes: usize,
+        work: impl FnOnce(&mut Pace<'_>) -> T + Send + 'static,
+    ) -> Result<(T, Turn), Busy> {
+        let mut turn = self.turn(tenant, bytes).await?;
+        if !turn.long {
+            let done = work(&mut Pace(None));
+            return Ok((done, turn));
+        }
+        let worked = tokio::task::spawn_blocking(move || {
+            let done = work(&mut Pace(Some(&mut turn.permit)));
+            (done, turn)
+        });
+        match worked.await {
+            Ok(done) => Ok(done),
+            // The runtime cancels blocking work only while it shuts down; a panic goes on where it would have been.
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
+    /// Runs `append`, which takes `bytes` to the log, in `turn` until it waits for the disk; the bytes count as under way
+    /// until it ends. Should the log be busy, the turn is given up while waiting for a share of it.
+    pub async fn append<F: Future>(
+        &self,
+        tenant: Tenant,
+        bytes: usize,
+        turn: Turn,
+        append: F,
+    ) -> Result<F::Output, Busy> {
+        let (share, turn) = match self.log.try_take(tenant, bytes) {
+            Some(share) => (share, turn),
+            None => {
+                drop(turn);
+                let share = waited("log", self.log.take(tenant, bytes.max(COST_MIN), bytes)).await?;
+                (share, self.turn(tenant, bytes).await?)
+            }
+        };
+        let done = until_it_waits(turn, append).await;
+        drop(share);
+        Ok(done)
+    }
+
+    /// Figures of this moment.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            bodies_bytes: self.memory.bytes(),
+            waiting: [("short", self.short.waiting()), ("long", self.long.waiting()), ("log", self.log.waiting())],
+        }
+    }
+
+    async fn turn(&self, tenant: Tenant, bytes: usize) -> Result<Turn, Busy> {
+        let long = bytes >= LONG_BYTES_MIN;
+        let (queue, name) = if long { (&self.long, "long") } else { (&self.short, "short") };
+        let permit = match queue.try_take(tenant, 1) {
+            Some(permit) => permit,
+            None => waited(name, queue.take(tenant, bytes.clamp(COST_MIN, SLICE_BYTES), 1)).await?,
+        };
+        Ok(Turn { permit, long })
+    }
+}
+
+/// What is held and who waits at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauges {
+    pub bodies_bytes: usize,
+    pub waiting: [(&'static str, usize); 3],
+}
+
+/// The right to compute.
+#[derive(Debug)]
+pub struct Turn {
+    permit: Permit,
+    long: bool,
+}
+
+/// Where long work says how far it has got.
+pub struct Pace<'t>(Option<&'t mut Permit>);
+
+impl Pace<'_> {
+    /// A slice is done: others may go first. Does nothing within short work.
+    pub fn slice_done(&mut self) {
+        if let Some(permit) = &mut self.0 {
+            permit.pass(SLICE_BYTES);
+        }
+    }
+}
+
+/// Polls `work` within `turn` up to its first wait: whoever waits for the disk needs no processor.
+async fn until_it_waits<F: Future>(turn: Turn, work: F) -> F::Output {
+    let mut turn = Some(turn);
+    let mut work = pin!(work);
+    std::future::poll_fn(move |context| {
+        let polled = work.as_mut().poll(context);
+        if matches!(polled, Poll::Pending) {
+            drop(turn.take());
+        }
+        polled
+    })
+    .await
+}
+
+async fn waited<T>(queue: &'static str, taking: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let taken = taking.await;
+    metrics::histogram!("footfall_ingest_wait_seconds", "queue" => queue).record(began.elapsed().as_secs_f64());
+    taken
+}
