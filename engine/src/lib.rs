@@ -7,6 +7,7 @@
 
 mod background;
 mod directory;
+mod drift;
 mod error;
 mod groups;
 mod health;
@@ -42,6 +43,7 @@ use parking_lot::{Mutex, RwLock};
 use live::Viewers;
 
 pub use directory::DataDirectory;
+pub use drift::PropertyTypes;
 pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
 pub use footfall_query::export::ExportSpec;

@@ -2,6 +2,7 @@
 //!
 //! Wire forms, status codes, credentials and configuration live here and nowhere else; what a number means lives below.
 
+pub mod admission;
 pub mod auth;
 pub mod commands;
 pub mod config;
@@ -9,10 +10,13 @@ pub mod demo;
 pub mod encode;
 pub mod health;
 pub mod http;
+pub mod intake;
+pub mod ledger;
 pub mod listen;
 pub mod local;
 pub mod phase;
 pub mod projects;
+pub mod quality;
 mod restart;
 pub mod serve;
 mod server_file;
@@ -50,7 +54,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     telemetry::start_logging(invocation.settings.log.as_deref(), voice);
     // Two TLS libraries in one process must agree on their cryptography; a second call finds it done.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(async_threads()).enable_all().build()
+    {
         Ok(runtime) => runtime,
         Err(e) => return CommandError::failed(format!("cannot start the runtime: {e}")).report(),
     };
@@ -58,6 +63,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error.report(),
     }
+}
+
+/// More than cores: computing on requests is bounded by turns of its own (`admission`), one per core for short and for long
+/// work. The threads beyond those are there to serve sockets meanwhile.
+fn async_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+    2 * cores + 2
 }
 
 async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), CommandError> {

@@ -25,6 +25,7 @@ use crate::commands::{CommandError, print};
 use crate::config::Settings;
 use crate::health::Health;
 use crate::http::{HealthState, app, health, porch};
+use crate::intake::Books;
 use crate::listen::{Acceptor, Gate, Inherited, Limits, Mode, Socket};
 use crate::local::{ServerFile, base_url};
 use crate::phase::{Phase, RestartRequest, Stage};
@@ -102,7 +103,7 @@ impl Server {
         let metrics = telemetry::start_metrics().map_err(|e| failed(&e))?;
         let disk_free_min = settings.disk_free_min.saturating_mul(1 << 20);
         let health = Arc::new(Health::new(phase.clone(), settings.data_dir.clone(), disk_free_min));
-        let health = HealthState { health, metrics };
+        let health = HealthState { health, metrics, books: Books::default() };
         let gate = Gate::closed(porch(health.clone()), health::is_ours);
         let limits = settings.limits();
         let acceptor = Acceptor::start(socket.sockets, gate.clone(), limits).map_err(|e| failed(&e))?;
@@ -176,6 +177,7 @@ impl Server {
         front.gate.close();
         drop(file);
         self.tasks.shutdown().await;
+        self.state.intake.save().await;
         let closed = tokio::time::timeout(CLOSE_MAX, self.state.engine.close()).await;
         drop(flush);
         tracing::info!(took = ?began.elapsed(), "stopped");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use footfall_engine::Engine;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::intake::Intake;
 use crate::local::LocalToken;
 pub use crate::phase::Phase;
 use crate::projects::Projects;
@@ -16,5 +17,7 @@ pub struct AppState {
     /// The bearer token that commands on this machine use; it acts as an administrator of all projects.
     pub local_token: Arc<LocalToken>,
     pub metrics: PrometheusHandle,
+    /// Limits, turns and books of the routes that take data.
+    pub intake: Arc<Intake>,
     pub phase: Phase,
 }

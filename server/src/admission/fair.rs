@@ -83,11 +83,12 @@ impl FairQueue {
             if let Some(permit) = self.take_now(&mut state, tenant, weight) {
                 return Ok(permit);
             }
-            if state.lanes.get(&tenant).is_some_and(|lane| lane.waiting.len() >= self.shape.waiting_max) {
+            if state.lanes.get_mut(&tenant).is_some_and(|lane| lane.is_full(self.shape.waiting_max)) {
                 return Err(LaneFull);
             }
             let (granted, turn) = oneshot::channel();
-            self.wait(&mut state, tenant, Waiter { cost, weight, granted }, VecDeque::push_back);
+            self.lane(&mut state, tenant).waiting.push_back(Waiter { cost, weight, granted });
+            self.grant(&mut state);
             turn
         };
         // The queue outlives its waiters, who hold it.
@@ -113,19 +114,13 @@ impl FairQueue {
         Some(Permit { queue: self.clone(), tenant, weight })
     }
 
-    fn wait(
-        self: &Arc<Self>,
-        state: &mut State,
-        tenant: Tenant,
-        waiter: Waiter,
-        place: fn(&mut VecDeque<Waiter>, Waiter),
-    ) {
-        let lane = state.lanes.entry(tenant).or_insert_with(|| {
-            state.ring.push_back(tenant);
+    /// The tenant's lane, with a place at the end of the ring if it had none.
+    fn lane<'s>(&self, state: &'s mut State, tenant: Tenant) -> &'s mut Lane {
+        let State { ring, lanes, .. } = state;
+        lanes.entry(tenant).or_insert_with(|| {
+            ring.push_back(tenant);
             Lane { deficit: self.shape.quantum, waiting: VecDeque::new() }
-        });
-        place(&mut lane.waiting, waiter);
-        self.grant(state);
+        })
     }
 
     /// Hands out what is free in the ring's order.
@@ -165,6 +160,16 @@ impl FairQueue {
     }
 }
 
+impl Lane {
+    /// Whether no more may wait. Those that have gone away do not count.
+    fn is_full(&mut self, waiting_max: usize) -> bool {
+        if self.waiting.len() >= waiting_max {
+            self.waiting.retain(|waiter| !waiter.granted.is_closed());
+        }
+        self.waiting.len() >= waiting_max
+    }
+}
+
 impl Permit {
     /// Lets other tenants go first where any wait, and returns with the permit in hand again. Within its tenant the work
     /// stays first, so that a tenant never has more work begun than permits. Blocks the thread.
@@ -177,8 +182,12 @@ impl Permit {
             let (granted, again) = oneshot::channel();
             let weight = std::mem::take(&mut self.weight);
             state.free += weight;
-            let waiter = Waiter { cost, weight, granted };
-            self.queue.wait(&mut state, self.tenant, waiter, VecDeque::push_front);
+            self.queue.lane(&mut state, self.tenant).waiting.push_front(Waiter { cost, weight, granted });
+            // Its tenant has just had a turn.
+            if state.ring.front() == Some(&self.tenant) {
+                state.ring.rotate_left(1);
+            }
+            self.queue.grant(&mut state);
             again
         };
         if let Ok(permit) = again.blocking_recv() {
@@ -251,7 +260,7 @@ mod tests {
     #[test]
     fn who_asks_for_little_does_not_wait_for_who_asks_for_much() {
         assert_eq!(order(&[(1, 100), (1, 100), (1, 100), (2, 10)]), [1, 2, 1, 1]);
-        assert_eq!(order(&[(1, 1000), (1, 1000), (2, 10), (2, 10), (2, 10)]), [2, 2, 2, 1, 1]);
+        assert_eq!(order(&[(1, 1000), (1, 1000), (2, 10), (2, 10), (2, 10)]), [1, 2, 2, 2, 1]);
     }
 
     #[test]

@@ -41,9 +41,13 @@ impl Memory {
 
     /// Starts to count for a request of `tenant`.
     pub fn hold(self: &Arc<Self>, tenant: Tenant, bytes: usize) -> Result<Held, OutOfMemory> {
-        let mut held = Held { memory: self.clone(), tenant, bytes: 0 };
+        let mut held = self.hold_nothing(tenant);
         held.grow(bytes)?;
         Ok(held)
+    }
+
+    pub fn hold_nothing(self: &Arc<Self>, tenant: Tenant) -> Held {
+        Held { memory: self.clone(), tenant, bytes: 0 }
     }
 
     /// Bytes held by all requests.
@@ -75,7 +79,11 @@ impl Memory {
     fn room_for(&self, state: &State, tenant: Tenant, bytes: usize) -> Result<(), OutOfMemory> {
         let of_tenant = state.of_tenant.get(&tenant).copied().unwrap_or(0);
         let fits = |held: usize, max: usize| held.saturating_add(bytes) <= max;
-        if fits(state.bytes, self.bytes_max) && fits(of_tenant, self.tenant_bytes_max) { Ok(()) } else { Err(OutOfMemory) }
+        if fits(state.bytes, self.bytes_max) && fits(of_tenant, self.tenant_bytes_max) {
+            Ok(())
+        } else {
+            Err(OutOfMemory)
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - A *tenant* is a known project, or all senders of what names none: garbage waits behind garbage only.
-//! - A *turn* is the right to compute, one per core. Short work runs where it is, long work on a thread of its own in
+//! - A *turn* is the right to compute, one per core, given up for every wait. Short work runs where it is, long work on a thread of its own in
 //!   turns of its own, which it passes on every [`SLICE_BYTES`]: a short request never waits for a long one.
 //! - The log writes groups of what is queued, so a record waits for all bytes before it: those are bounded, and shared
 //!   fairly, before the log sees them.
@@ -19,17 +19,16 @@ mod rate;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use footfall_model::ProjectId;
 
 pub use fair::Permit;
-pub use memory::Held;
+pub use memory::{Held, OutOfMemory};
 pub use rate::TooFast;
 
 use fair::{FairQueue, Shape};
-use memory::{Memory, OutOfMemory};
+use memory::Memory;
 use rate::Rates;
 
 use crate::config::IngestSettings;
@@ -131,20 +130,26 @@ impl Admission {
         Ok(self.memory.hold(tenant, bytes)?)
     }
 
+    /// For a request of which nothing is kept.
+    pub fn hold_nothing(&self, tenant: Tenant) -> Held {
+        self.memory.hold_nothing(tenant)
+    }
+
     /// Counts records of a project against its rate.
     pub fn check_rate(&self, project: ProjectId, records: usize, bytes: usize) -> Result<(), Busy> {
         Ok(self.rates.check(project, records, bytes)?)
     }
 
     /// Runs `work` on `bytes` of input in a turn of the tenant, and answers what it made together with the turn, so that
-    /// work which follows at once need not wait for another.
+    /// work which follows at once need not wait for another: it comes back as `turn`.
     pub async fn compute<T: Send + 'static>(
         &self,
+        turn: Option<Turn>,
         tenant: Tenant,
         bytes: usize,
         work: impl FnOnce(&mut Pace<'_>) -> T + Send + 'static,
     ) -> Result<(T, Turn), Busy> {
-        let mut turn = self.turn(tenant, bytes).await?;
+        let mut turn = self.turn(turn, tenant, bytes).await?;
         if !turn.long {
             let done = work(&mut Pace(None));
             return Ok((done, turn));
@@ -163,24 +168,24 @@ impl Admission {
         }
     }
 
-    /// Runs `append`, which takes `bytes` to the log, in `turn` until it waits for the disk; the bytes count as under way
-    /// until it ends. Should the log be busy, the turn is given up while waiting for a share of it.
+    /// Runs `append`, which takes `bytes` to the log, in a turn until it waits for the disk; the bytes count as under way
+    /// until it ends. Should the log be busy, no turn is held while waiting for a share of it.
     pub async fn append<F: Future>(
         &self,
+        turn: Option<Turn>,
         tenant: Tenant,
         bytes: usize,
-        turn: Turn,
         append: F,
     ) -> Result<F::Output, Busy> {
         let (share, turn) = match self.log.try_take(tenant, bytes) {
             Some(share) => (share, turn),
             None => {
                 drop(turn);
-                let share = waited("log", self.log.take(tenant, bytes.max(COST_MIN), bytes)).await?;
-                (share, self.turn(tenant, bytes).await?)
+                (waited("log", self.log.take(tenant, bytes.max(COST_MIN), bytes)).await?, None)
             }
         };
-        let done = until_it_waits(turn, append).await;
+        let mut turn = Some(self.turn(turn, tenant, bytes).await?);
+        let done = until_it_waits(&mut turn, append).await;
         drop(share);
         Ok(done)
     }
@@ -193,8 +198,12 @@ impl Admission {
         }
     }
 
-    async fn turn(&self, tenant: Tenant, bytes: usize) -> Result<Turn, Busy> {
+    /// `turn` if it is of the kind that `bytes` of input need, else another.
+    async fn turn(&self, turn: Option<Turn>, tenant: Tenant, bytes: usize) -> Result<Turn, Busy> {
         let long = bytes >= LONG_BYTES_MIN;
+        if let Some(turn) = turn.filter(|turn| turn.long == long) {
+            return Ok(turn);
+        }
         let (queue, name) = if long { (&self.long, "long") } else { (&self.short, "short") };
         let permit = match queue.try_take(tenant, 1) {
             Some(permit) => permit,
@@ -230,13 +239,12 @@ impl Pace<'_> {
     }
 }
 
-/// Polls `work` within `turn` up to its first wait: whoever waits for the disk needs no processor.
-async fn until_it_waits<F: Future>(turn: Turn, work: F) -> F::Output {
-    let mut turn = Some(turn);
+/// Polls `work` within the turn up to its first wait, and gives the turn up there: who waits needs no processor.
+pub async fn until_it_waits<F: Future>(turn: &mut Option<Turn>, work: F) -> F::Output {
     let mut work = pin!(work);
     std::future::poll_fn(move |context| {
         let polled = work.as_mut().poll(context);
-        if matches!(polled, Poll::Pending) {
+        if polled.is_pending() {
             drop(turn.take());
         }
         polled

@@ -31,9 +31,8 @@ impl Rates {
         let at_least = |rate: NonZeroU32, burst: u64| {
             NonZeroU32::new(u32::try_from(burst).unwrap_or(u32::MAX)).map_or(rate, |burst| rate.max(burst))
         };
-        let events = NonZeroU32::new(events_per_second).map(|rate| {
-            RateLimiter::keyed(Quota::per_second(rate).allow_burst(at_least(rate, records_max as u64)))
-        });
+        let events = NonZeroU32::new(events_per_second)
+            .map(|rate| RateLimiter::keyed(Quota::per_second(rate).allow_burst(at_least(rate, records_max as u64))));
         let per_minute = u32::try_from(bytes_per_minute.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         let kilobytes = NonZeroU32::new(per_minute).map(|rate| {
             let request = (request_bytes_max as u64).div_ceil(UNIT_BYTES) + 1;

@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use footfall_ingest::MergeMode;
 use serde::Serialize;
 
+use super::ingest::IngestArgs;
 use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
 use super::log::{LogArgs, LogCommand};
@@ -34,6 +35,8 @@ pub enum Command {
         listen: ListenArgs,
         #[command(flatten)]
         live: LiveArgs,
+        #[command(flatten)]
+        ingest: Box<IngestArgs>,
     },
     /// Run the server with a made-up shop to try things on; loads its events once.
     Demo {
@@ -45,6 +48,8 @@ pub enum Command {
         listen: ListenArgs,
         #[command(flatten)]
         live: LiveArgs,
+        #[command(flatten)]
+        ingest: Box<IngestArgs>,
         #[command(flatten)]
         demo: DemoArgs,
     },
@@ -228,14 +233,16 @@ impl Command {
     pub fn merge_into(&self, figment: Figment) -> Figment {
         let figment = figment.merge(Serialized::globals(self.data()));
         match self {
-            Self::Serve { engine, listen, live, .. } => figment
-                .merge(Serialized::globals(engine))
-                .merge(Serialized::globals(listen))
-                .merge(Serialized::global("live", live)),
-            Self::Demo { engine, listen, live, demo, .. } => figment
+            Self::Serve { engine, listen, live, ingest, .. } => figment
                 .merge(Serialized::globals(engine))
                 .merge(Serialized::globals(listen))
                 .merge(Serialized::global("live", live))
+                .merge(Serialized::global("ingest", ingest)),
+            Self::Demo { engine, listen, live, ingest, demo, .. } => figment
+                .merge(Serialized::globals(engine))
+                .merge(Serialized::globals(listen))
+                .merge(Serialized::global("live", live))
+                .merge(Serialized::global("ingest", ingest))
                 .merge(Serialized::global("demo", demo)),
             Self::Import { engine, import, .. } => {
                 figment.merge(Serialized::globals(engine)).merge(Serialized::global("import", import))

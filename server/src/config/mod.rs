@@ -5,6 +5,7 @@
 //! mean nothing are errors in all three, so that a typing mistake never runs with a default. Read once, at start.
 
 mod args;
+mod ingest;
 mod listen_args;
 mod live;
 mod log;
@@ -18,6 +19,7 @@ use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 
 pub use args::{Cli, Command, ProjectCommand};
+pub use ingest::IngestSettings;
 pub use log::{DumpFormat, DumpSettings, LogCommand, SalvageSettings};
 pub use settings::{ImportFormat, Settings, SqlFormat};
 

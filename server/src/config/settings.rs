@@ -11,6 +11,7 @@ use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use super::ingest::IngestSettings;
 use super::live::LiveSettings;
 use super::log::{DumpSettings, SalvageSettings};
 use crate::listen::Limits;
@@ -55,6 +56,7 @@ pub struct Settings {
     pub log_min_free: Option<u64>,
     pub log_dump: DumpSettings,
     pub log_salvage: SalvageSettings,
+    pub ingest: IngestSettings,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,6 +145,7 @@ impl Default for Settings {
             log_min_free: None,
             log_dump: DumpSettings::default(),
             log_salvage: SalvageSettings::default(),
+            ingest: IngestSettings::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::health::{Health, Reason};
+use crate::intake::Books;
 use crate::phase::Stage;
 
 /// All that these routes need; it is there before the engine is.
@@ -19,6 +20,8 @@ use crate::phase::Stage;
 pub struct HealthState {
     pub health: Arc<Health>,
     pub metrics: PrometheusHandle,
+    /// The books of the routes that take data, once there are any.
+    pub books: Books,
 }
 
 pub fn routes(state: HealthState) -> Router {
@@ -61,5 +64,7 @@ fn reply(status: &str, reasons: Vec<Reason>) -> Response {
 }
 
 async fn metrics(State(state): State<HealthState>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.render()).into_response()
+    let mut text = state.metrics.render();
+    text.push_str(&state.books.render());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

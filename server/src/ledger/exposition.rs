@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{Book, Kind, Records, Source, Traffic};
+use super::{Book, Kind, Records, Source};
 use crate::admission::Gauges;
 
 /// Projects that have a line of their own: those that sent most.
@@ -91,8 +91,7 @@ fn sources(out: &mut String, book: &Book) -> fmt::Result {
 fn projects(out: &mut String, book: &Book) -> fmt::Result {
     let mut projects: Vec<_> = book.projects.iter().collect();
     projects.sort_by_key(|(project, records)| (std::cmp::Reverse(**records), **project));
-    let metric =
-        Metric::counter("footfall_ingest_project_records_total", "Records of the projects that sent most.");
+    let metric = Metric::counter("footfall_ingest_project_records_total", "Records of the projects that sent most.");
     metric.head(out)?;
     for (project, records) in projects.into_iter().take(PROJECTS_MAX) {
         metric.line(out, &[("project", &project.to_string())], records)?;

@@ -173,6 +173,33 @@ impl Projects {
         Ok(known.filter(|(_, stored)| stored.matches(secret)).map(|(account, _)| account))
     }
 
+    /// The project of this token as far as it is known here: never looks at the store, so a new one may be missing.
+    pub fn known_by_token(&self, token: &str) -> Option<ProjectId> {
+        if !secret::is_hex_32(token) {
+            return None;
+        }
+        self.index().by_token(token).map(|entry| entry.project.id)
+    }
+
+    /// As [`Self::known_by_token`], by API secret.
+    pub fn known_by_api_secret(&self, secret: &str) -> Option<ProjectId> {
+        if !secret::is_hex_32(secret) {
+            return None;
+        }
+        self.index().by_api_secret(secret).map(|entry| entry.project.id)
+    }
+
+    /// As [`Self::known_by_token`], by id.
+    pub fn known_by_id(&self, id: ProjectId) -> Option<ProjectId> {
+        self.index().by_id(id).map(|entry| entry.project.id)
+    }
+
+    /// The account as far as it is known here, provided that the secret is right.
+    pub fn known_account(&self, username: &str, secret: &str) -> Option<ServiceAccount> {
+        let known = self.index().account(username);
+        known.filter(|(_, stored)| stored.matches(secret)).map(|(account, _)| account)
+    }
+
     /// Lists the store now, whatever the rate: for administrators and the periodic check.
     pub async fn refresh(&self) -> Result<(), Error> {
         let mut listings = self.listings.lock().await;

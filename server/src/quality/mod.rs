@@ -58,15 +58,8 @@ impl Quality {
     }
 
     /// Adds a request of which no record could be read.
-    pub fn add_refused_request(
-        &self,
-        project: ProjectId,
-        now_ms: i64,
-        route: &'static str,
-        reason: &'static str,
-        message: String,
-    ) {
-        self.change(project, |record| record.add_refused_request(now_ms, route, reason, message));
+    pub fn add_refused_request(&self, project: ProjectId, now_ms: i64, route: &'static str, reason: &'static str) {
+        self.change(project, |record| record.add_refused_request(now_ms, route, reason));
     }
 
     /// What is known of a project, as of now.
@@ -81,8 +74,12 @@ impl Quality {
         let _one_at_a_time = self.saving.lock();
         let changed: Vec<_> = {
             let mut projects = self.projects.lock();
-            let changed = projects.iter_mut().filter(|(_, entry)| std::mem::take(&mut entry.changed));
-            changed.map(|(id, entry)| (*id, entry.record.clone())).collect()
+            let changed = projects.iter_mut().filter(|(_, entry)| entry.changed);
+            let taken = changed.map(|(id, entry)| {
+                entry.changed = false;
+                (*id, entry.record.clone())
+            });
+            taken.collect()
         };
         for (project, record) in changed {
             if let Err(error) = saved::write(&self.folder, project, &record) {

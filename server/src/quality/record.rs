@@ -85,9 +85,10 @@ impl Record {
     }
 
     /// Adds a request of which no record could be read.
-    pub fn add_refused_request(&mut self, now_ms: i64, route: &'static str, reason: &'static str, message: String) {
+    pub fn add_refused_request(&mut self, now_ms: i64, route: &'static str, reason: &'static str) {
         add_all(&mut self.day(now_ms).requests_refused, [(reason, 1)]);
-        self.sample(now_ms, route, Refused { reason, field: String::new(), message, id: String::new() });
+        let (field, message, id) = Default::default();
+        self.sample(now_ms, route, Refused { reason, field, message, id });
     }
 
     /// Forgets what is older than is kept.
@@ -166,7 +167,7 @@ mod tests {
     fn a_record_survives_the_disk() {
         let mut record = Record::default();
         record.add(DAY, "/import", refused("too_deep"), &Settled::rejected("too_deep", 3));
-        record.add_refused_request(DAY, "/track", "invalid_json", "data, invalid json".into());
+        record.add_refused_request(DAY, "/track", "invalid_json");
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
     }

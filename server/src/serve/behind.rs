@@ -11,6 +11,7 @@ use super::Front;
 use crate::commands::{CommandError, print};
 use crate::config::Settings;
 use crate::health::Health;
+use crate::intake::Intake;
 use crate::local::LocalToken;
 use crate::phase::Stage;
 use crate::projects::{NewAccount, Projects};
@@ -46,7 +47,12 @@ impl Front {
         tasks.spawn(telemetry::keep_up(metrics.clone()));
         tasks.spawn(refresh_projects(projects.clone(), self.health.health.clone()));
         tasks.spawn(self.health.health.clone().watch(engine.clone()));
-        let state = AppState { engine, projects, local_token, metrics, phase: self.phase.clone() };
+        // Only who has the directory may read what its predecessor wrote last.
+        let intake = Arc::new(Intake::open(settings.ingest.clone(), &settings.data_dir));
+        self.health.books.show(intake.clone());
+        tasks.spawn(intake.quality.clone().keep_saved());
+        let phase = self.phase.clone();
+        let state = AppState { engine, projects, local_token, metrics, intake, phase };
         Ok(Behind { state, tasks })
     }
 }

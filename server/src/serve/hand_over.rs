@@ -59,6 +59,7 @@ impl Server {
         let sockets = sockets.map_err(|e| CommandError::failed(format!("the listener failed: {e}")))?;
         front.gate.close();
         tasks.shutdown().await;
+        state.intake.save().await;
         state.engine.suspend().await;
         drop(flush);
         if front.phase.stage() != Stage::Stopping {

@@ -3,77 +3,84 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use footfall_engine::{Arrival, Error};
-use footfall_ingest::{Damage, DecodeError, Item, Outcome, Rejected, Route, Rules, decode, validate};
-use footfall_model::{Event, ProjectId};
+use footfall_engine::Error;
+use footfall_ingest::{Damage, DecodeError, Item, Outcome, Rejected, Route, Rules, decode_in_slices, validate};
+use footfall_model::ProjectId;
 
 use super::replies::{
-    Counter, Verdict, failure, forbidden, invalid_credentials, not_received, not_stored, reply, strict,
-    strict_undecodable, too_many_records,
+    Counter, Verdict, failure, forbidden, invalid_credentials, not_stored, reply, strict, strict_undecodable,
+    too_many_records,
 };
-use super::settings::IngestSettings;
+use super::store::{Batch, Records};
+use super::visit::Visit;
 use super::wire::{Params, Wrapping};
-use super::{IDS, arrival_ms, offload, stored, wire};
+use super::{IDS, SLICE_RECORDS, refused, stored};
+use crate::admission::Pace;
 use crate::auth;
+use crate::ledger::{Kind, Settled};
 use crate::projects::Project;
+use crate::quality::Observed;
 use crate::state::AppState;
 
-pub(super) async fn import(
-    State(state): State<AppState>,
-    Extension(settings): Extension<Arc<IngestSettings>>,
-    request: Request,
-) -> Response {
-    let wire = match wire::receive(request, settings.body_bytes_max).await {
-        Ok(wire) => wire,
-        Err(e) => return not_received(e, &settings),
+pub(super) async fn import(State(state): State<AppState>, request: Request) -> Response {
+    let (mut visit, wire) = match Visit::receive(&state, "/import", request).await {
+        Ok(received) => received,
+        Err(refusal) => return refusal,
     };
-    let project = match authorize(&state, &wire.headers, &wire.params).await {
+    let settings = &state.intake.settings;
+    let project = match visit.ask(authorize(&state, &wire.headers, &wire.params)).await {
         Ok(project) => project,
-        Err(refusal) => return refusal.into_reply(),
+        Err(refusal) => {
+            visit.refuse(refusal.reason());
+            return refusal.into_reply();
+        }
     };
     let is_strict = wire.params.flag_given("strict").unwrap_or(wire.wrapping == Wrapping::Bare);
-    let answer = |verdict| reply(&wire.params, &settings, &verdict, Counter::RecordsImported);
-    let undecodable = |error: DecodeError| match error {
-        DecodeError::TooManyRecords => too_many_records(),
-        error if is_strict => strict_undecodable(error),
-        error => answer(Verdict::Bad { reason: error.to_string() }),
+    let answer = |verdict| reply(&wire.params, settings, &verdict, Counter::RecordsImported);
+    let undecodable = |visit: &Visit, error: DecodeError| {
+        visit.refuse_undecodable(error);
+        match error {
+            DecodeError::TooManyRecords => too_many_records(),
+            error if is_strict => strict_undecodable(error),
+            error => answer(Verdict::Bad { reason: error.to_string() }),
+        }
     };
     let text = match wire.text.clone() {
         Ok(text) => text,
-        Err(e) => return undecodable(e),
+        Err(e) => return undecodable(&visit, e),
     };
     let address = wire.address.clone().filter(|_| wire.params.flag("ip"));
-    let (bytes, form, merge) = (text.len(), wire.form, project.merge);
-    let judged = offload(bytes, move || {
+    let (form, records_max) = (wire.form, settings.records_max.get());
+    let (open, now_ms) = (visit.opener(Kind::Event), visit.now_ms);
+    let judging = visit.compute(move |pace| {
         let damage = if is_strict { Damage::Report } else { Damage::Refuse };
         let rules = Rules {
             route: Route::Import,
             strict: is_strict,
-            merge,
-            now_ms: arrival_ms(),
+            merge: project.merge,
+            now_ms,
             track_window: None,
             request_address: address.as_deref(),
         };
-        decode(&text, form, damage).map(|items| judge(items, &rules))
+        let items = decode_in_slices(&text, form, damage, records_max, &mut || pace.slice_done())?;
+        let receipt = open(items.len());
+        Ok((judge(items, &rules, project, pace), receipt))
     });
-    let Judged { events, good, failed } = match judged.await {
-        Ok(judged) => judged,
-        Err(e) => return undecodable(e),
+    let (judged, receipt) = match judging.await {
+        Ok(Ok(judged)) => judged,
+        Ok(Err(e)) => return undecodable(&visit, e),
+        Err(refused) => return visit.refuse_busy(refused),
     };
-    if !events.is_empty()
-        && let Err(e) = state.engine.ingest(project.id, events, Arrival::from_source("/import")).await
-    {
-        return not_stored(&e);
+    let Judged { batch, good, failed } = judged;
+    if let Err(refusal) = visit.store(receipt, vec![batch], &Settled::default()).await {
+        return refusal;
     }
     if let Err(e) = stored() {
         return not_stored(&e);
     }
-    metrics::counter!("footfall_ingest_rejected_total", "route" => "import").increment(failed.len() as u64);
-    metrics::counter!("footfall_ingest_accepted_total", "route" => "import").increment(good as u64);
     if is_strict {
         return strict(good, &failed);
     }
@@ -84,26 +91,39 @@ pub(super) async fn import(
 }
 
 struct Judged {
-    events: Vec<Event>,
+    batch: Batch,
     /// Accepted, those included that are ignored.
     good: usize,
     /// With their place in the request.
     failed: Vec<(usize, Rejected)>,
 }
 
-fn judge(items: Vec<Item>, rules: &Rules<'_>) -> Judged {
-    let mut judged = Judged { events: Vec::with_capacity(items.len()), good: 0, failed: Vec::new() };
+fn judge(items: Vec<Item>, rules: &Rules<'_>, project: Arc<Project>, pace: &mut Pace<'_>) -> Judged {
+    let mut events = Vec::with_capacity(items.len());
+    let (mut observed, mut settled) = (Observed::default(), Settled::default());
+    let (mut good, mut failed) = (0, Vec::new());
     for (index, item) in items.into_iter().enumerate() {
+        if index % SLICE_RECORDS == SLICE_RECORDS - 1 {
+            pace.slice_done();
+        }
         match validate(item, rules, &IDS) {
             Outcome::Accepted(accepted) => {
-                judged.events.push(accepted.event);
-                judged.good += 1;
+                observed.accepted(&accepted, rules.now_ms);
+                events.push(accepted.event);
+                good += 1;
             }
-            Outcome::Ignored => judged.good += 1,
-            Outcome::Rejected(rejected) => judged.failed.push((index, rejected)),
+            Outcome::Ignored => {
+                settled.drop_one("ignored");
+                good += 1;
+            }
+            Outcome::Rejected(rejected) => {
+                observed.refused(|| refused(&rejected.fault, &rejected.insert_id));
+                settled.reject(rejected.fault.code());
+                failed.push((index, rejected));
+            }
         }
     }
-    judged
+    Judged { batch: Batch { project, records: Records::Events(events), observed, settled }, good, failed }
 }
 
 /// Why a request may not import.
@@ -122,6 +142,16 @@ impl From<Error> for Refusal {
 }
 
 impl Refusal {
+    /// The word in metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::ProjectMissing => "project_missing",
+            Self::Failed(_) => "unavailable",
+        }
+    }
+
     fn into_reply(self) -> Response {
         match self {
             Self::Unauthenticated => invalid_credentials(),

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::body::{self, BodyError, GunzipError};
+use super::body::{self, BodyError, GunzipError, UnzipLimits};
 use super::offload;
 use super::replies::{SOME_FAILED, failure, forbidden, invalid_credentials, json_reply, not_stored};
 use super::wire::Encoding;
@@ -161,18 +161,22 @@ async fn receive(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, R
         Encoding::Gzip => true,
         Encoding::Unknown => return Err(ApiError::sentence("Content-Encoding", "must be gzip or absent").into()),
     };
-    let body = body::read(headers, body, max).await.map_err(|error| match error {
+    let body = body::read_uncounted(headers, body, max).await.map_err(|error| match error {
         BodyError::TooLarge => Refusal::TooLarge { max },
         BodyError::Interrupted => ApiError::sentence("body", "request body is incomplete").into(),
+        BodyError::TooSlow => ApiError::sentence("body", "request body took too long").into(),
+        BodyError::Busy(_) => Refusal::TooLarge { max },
     })?;
+    // Whoever uploads a table has proved who it is, and few do at once: the ratio is no concern.
+    let limits = UnzipLimits { bytes_max: max, ratio_max: usize::MAX };
     let checked = offload(body.len(), move || {
-        let csv = if zipped { Bytes::from(body::gunzip(&body, max)?) } else { body };
+        let csv = if zipped { Bytes::from(body::gunzip(&body, limits, |_| Ok(()))?) } else { body };
         Ok(check(&csv).map(|()| csv))
     });
     match checked.await {
         Ok(Ok(csv)) => Ok(csv),
         Ok(Err(faults)) => Err(Refusal::Rows(faults)),
-        Err(GunzipError::TooLarge) => Err(Refusal::TooLarge { max }),
+        Err(GunzipError::TooLarge | GunzipError::Busy(_)) => Err(Refusal::TooLarge { max }),
         Err(GunzipError::Damaged) => Err(ApiError::sentence("body", "request body is not valid gzip").into()),
     }
 }

@@ -1,8 +1,8 @@
 //! `/track`, `/import`, `/engage` and `/groups`: what clients send, in every form that real ones use, becomes events and
 //! profile changes of the engine.
 //!
-//! receive (bounded) → unpack (`wire`) → whose is it → decode and validate (footfall-ingest) → one `Engine::ingest` per
-//! project → reply. A success is only ever said after the engine said that the events are durable. Here live wire forms,
+//! receive (bounded, `body`) → unpack (`wire`) → whose is it → decode and validate (footfall-ingest) → one
+//! `Engine::ingest` per project (`store`) → reply. `visit` takes each step through admission and the books. A success is only ever said after the engine said that the events are durable. Here live wire forms,
 //! credentials and reply texts; what makes a record valid is footfall-ingest's business.
 //!
 //! Cross-origin headers and the slash at the end of a path are added for all routes alike, outside of this module.
@@ -10,11 +10,13 @@
 mod body;
 mod import;
 mod lookup_tables;
+mod peek;
 mod profiles;
 mod replies;
 mod senders;
-mod settings;
+pub(crate) mod store;
 mod track;
+mod visit;
 mod wire;
 
 #[cfg(test)]
@@ -26,27 +28,21 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::routing::{MethodRouter, get, put};
 use axum::{Extension, Router};
 use footfall_engine::{Error, ErrorKind, failpoint};
-use footfall_ingest::IdSource;
+use footfall_ingest::{Fault, IdSource};
 
 pub use lookup_tables::LookupSettings;
 use lookup_tables::Uploads;
-pub use settings::IngestSettings;
 
+use crate::quality::Refused;
 use crate::state::AppState;
 
-/// The routes with default settings.
-pub fn routes() -> Router<AppState> {
-    routes_with(IngestSettings::default())
-}
-
 /// All ingestion routes, by GET and POST.
-pub fn routes_with(settings: IngestSettings) -> Router<AppState> {
+pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/track", both(get(track::track).post(track::track)))
         .route("/import", both(get(import::import).post(import::import)))
         .route("/engage", both(get(profiles::engage).post(profiles::engage)))
         .route("/groups", both(get(profiles::groups).post(profiles::groups)))
-        .layer(Extension(Arc::new(settings)))
         .merge(lookup_table_routes(LookupSettings::default()))
 }
 
@@ -73,7 +69,7 @@ fn stored() -> Result<(), Error> {
 static IDS: LazyLock<IdSource> = LazyLock::new(IdSource::random);
 
 /// The clock, read once per request. Milliseconds since the epoch.
-fn arrival_ms() -> i64 {
+pub(crate) fn arrival_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
@@ -93,5 +89,18 @@ async fn offload<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Sen
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+/// Records that are judged in one turn: about half a millisecond's worth.
+const SLICE_RECORDS: usize = 256;
+
+/// A refused event, for the report on its project's data.
+fn refused(fault: &Fault, insert_id: &str) -> Refused {
+    Refused {
+        reason: fault.code(),
+        field: fault.field().into_owned(),
+        message: fault.message().into_owned(),
+        id: insert_id.to_owned(),
     }
 }

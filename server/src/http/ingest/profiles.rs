@@ -2,88 +2,94 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use footfall_engine::Arrival;
-use footfall_ingest::profiles::{ProfileItem, RejectedProfile, Subject, decode, validate};
+use footfall_ingest::profiles::{ProfileItem, RejectedProfile, Subject, decode_in_slices, validate};
 use footfall_ingest::{Damage, DecodeError};
 use footfall_model::ProfileUpdate;
 
+use super::SLICE_RECORDS;
 use super::replies::{
-    Counter, Verdict, not_received, not_stored, reply, strict_profiles, strict_profiles_undecodable, too_many_records,
+    Counter, Verdict, busy, not_stored, reply, strict_profiles, strict_profiles_undecodable, too_many_records,
 };
 use super::senders::Senders;
-use super::settings::IngestSettings;
-use super::{offload, wire};
+use super::store::{Batch, Records};
+use super::visit::Visit;
+use crate::admission::Pace;
+use crate::ledger::{Kind, Settled};
 use crate::projects::Project;
+use crate::quality::{Observed, Refused};
 use crate::state::AppState;
 
-pub(super) async fn engage(
-    state: State<AppState>,
-    settings: Extension<Arc<IngestSettings>>,
-    request: Request,
-) -> Response {
-    change(Subject::People, state, settings, request).await
+pub(super) async fn engage(state: State<AppState>, request: Request) -> Response {
+    change(Subject::People, state, request).await
 }
 
-pub(super) async fn groups(
-    state: State<AppState>,
-    settings: Extension<Arc<IngestSettings>>,
-    request: Request,
-) -> Response {
-    change(Subject::Groups, state, settings, request).await
+pub(super) async fn groups(state: State<AppState>, request: Request) -> Response {
+    change(Subject::Groups, state, request).await
 }
 
-async fn change(
-    subject: Subject,
-    State(state): State<AppState>,
-    Extension(settings): Extension<Arc<IngestSettings>>,
-    request: Request,
-) -> Response {
-    let wire = match wire::receive(request, settings.body_bytes_max).await {
-        Ok(wire) => wire,
-        Err(e) => return not_received(e, &settings),
+async fn change(subject: Subject, State(state): State<AppState>, request: Request) -> Response {
+    let (mut visit, wire) = match Visit::receive(&state, route(subject), request).await {
+        Ok(received) => received,
+        Err(refusal) => return refusal,
     };
+    let settings = &state.intake.settings;
     let is_strict = wire.params.flag("strict");
-    let answer = |verdict| reply(&wire.params, &settings, &verdict, Counter::GoodEvents);
-    let undecodable = |error: DecodeError| match error {
-        DecodeError::TooManyRecords => too_many_records(),
-        error if is_strict => strict_profiles_undecodable(error),
-        error => answer(Verdict::Bad { reason: error.to_string() }),
+    let answer = |verdict| reply(&wire.params, settings, &verdict, Counter::GoodEvents);
+    let undecodable = |visit: &Visit, error: DecodeError| {
+        visit.refuse_undecodable(error);
+        match error {
+            DecodeError::TooManyRecords => too_many_records(),
+            error if is_strict => strict_profiles_undecodable(error),
+            error => answer(Verdict::Bad { reason: error.to_string() }),
+        }
     };
     let text = match wire.text.clone() {
         Ok(text) => text,
-        Err(e) => return undecodable(e),
+        Err(e) => return undecodable(&visit, e),
     };
-    let (bytes, form) = (text.len(), wire.form);
+    let (form, records_max) = (wire.form, settings.records_max.get());
     let damage = if is_strict { Damage::Report } else { Damage::Refuse };
-    let items = match offload(bytes, move || decode(&text, form, damage)).await {
-        Ok(items) => items,
-        Err(e) => return undecodable(e),
+    let decoding =
+        visit.compute(move |pace| decode_in_slices(&text, form, damage, records_max, &mut || pace.slice_done()));
+    let items = match decoding.await {
+        Ok(Ok(items)) => items,
+        Ok(Err(e)) => return undecodable(&visit, e),
+        Err(refused) => return visit.refuse_busy(refused),
     };
-    let senders = match Senders::find(&state, items.iter().map(ProfileItem::token)).await {
+    let receipt = visit.open(kind(subject), items.len());
+    let senders = match visit.ask(Senders::find(&state, items.iter().map(ProfileItem::token))).await {
         Ok(senders) => senders,
-        Err(e) => return not_stored(&e),
-    };
-    let judge = Judge { subject, is_strict, reject_unknown_token: settings.reject_unknown_token };
-    let judged = offload(bytes, move || judge.all(items, senders)).await;
-    for (project, updates) in judged.batches {
-        if let Err(e) = state.engine.record_profiles(project.id, updates, Arrival::from_source(route(subject))).await {
+        Err(e) => {
+            visit.close(receipt, "unavailable");
             return not_stored(&e);
         }
+    };
+    let judge = Judge { subject, is_strict, reject_unknown_token: settings.reject_unknown_token };
+    let judged = match visit.compute(move |pace| judge.all(items, senders, pace)).await {
+        Ok(judged) => judged,
+        Err(refused) => {
+            visit.close(receipt, refused.reason());
+            return busy(refused);
+        }
+    };
+    if let Err(refusal) = visit.store(receipt, judged.batches, &judged.stray).await {
+        return refusal;
     }
-    let label = route(subject).trim_start_matches('/');
-    metrics::counter!("footfall_ingest_unknown_token_total").increment(judged.dropped as u64);
-    metrics::counter!("footfall_ingest_rejected_total", "route" => label).increment(judged.failed.len() as u64);
-    metrics::counter!("footfall_ingest_accepted_total", "route" => label)
-        .increment((judged.good - judged.dropped) as u64);
     if is_strict {
         return strict_profiles(subject, judged.good, &judged.failed);
     }
     match judged.failed.first() {
         Some((_, first)) if judged.good == 0 => answer(Verdict::Bad { reason: first.reason() }),
         _ => answer(Verdict::Good { records: judged.good }),
+    }
+}
+
+fn kind(subject: Subject) -> Kind {
+    match subject {
+        Subject::People => Kind::People,
+        Subject::Groups => Kind::Group,
     }
 }
 
@@ -131,41 +137,77 @@ struct Judge {
 
 #[derive(Default)]
 struct Judged {
-    /// Updates of each project, in the order sent.
-    batches: Vec<(Arc<Project>, Vec<ProfileUpdate>)>,
+    /// One for each project, with its updates in the order sent.
+    batches: Vec<Batch>,
+    /// What became of records of no project.
+    stray: Settled,
     /// Accepted, those included that are dropped.
     good: usize,
-    /// Accepted, but for no project.
-    dropped: usize,
     /// With their place in the request.
     failed: Vec<(usize, Failed)>,
 }
 
 impl Judge {
-    fn all(&self, items: Vec<ProfileItem>, senders: Senders) -> Judged {
+    fn all(&self, items: Vec<ProfileItem>, senders: Senders, pace: &mut Pace<'_>) -> Judged {
         let mut judged = Judged::default();
-        let mut batches: Vec<Vec<ProfileUpdate>> = senders.projects.iter().map(|_| Vec::new()).collect();
+        let mut parts: Vec<Part> = senders.projects.into_iter().map(Part::of).collect();
         for (index, (item, sender)) in items.into_iter().zip(senders.of_item).enumerate() {
-            let known = sender.and_then(|at| senders.projects.get(at)).is_some_and(Option::is_some);
-            match (validate(item, self.subject, self.is_strict), sender.and_then(|at| batches.get_mut(at))) {
-                (Err(rejected), _) => judged.failed.push((index, Failed::Rejected(rejected))),
-                (Ok(update), Some(batch)) if known => {
-                    batch.push(update);
+            if index % SLICE_RECORDS == SLICE_RECORDS - 1 {
+                pace.slice_done();
+            }
+            let part = sender.and_then(|at| parts.get_mut(at)).filter(|part| part.project.is_some());
+            match (validate(item, self.subject, self.is_strict), part) {
+                (Err(rejected), part) => {
+                    part.map_or(&mut judged.stray, |part| part.refused(&rejected)).reject(rejected.fault.code());
+                    judged.failed.push((index, Failed::Rejected(rejected)));
+                }
+                (Ok(update), Some(part)) => {
+                    part.updates.push(update);
                     judged.good += 1;
                 }
-                (Ok(update), _) if self.reject_unknown_token => {
+                (Ok(update), None) if self.reject_unknown_token => {
+                    judged.stray.reject("token_unknown");
                     judged.failed.push((index, Failed::UnknownToken { id: id_of(update) }));
                 }
-                (Ok(_), _) => {
+                (Ok(_), None) => {
+                    judged.stray.drop_one("unknown_token");
                     judged.good += 1;
-                    judged.dropped += 1;
                 }
             }
         }
-        let projects = senders.projects.into_iter().zip(batches);
-        judged.batches = projects.filter_map(|(project, batch)| Some((project?, batch))).collect();
-        judged.batches.retain(|(_, batch)| !batch.is_empty());
+        judged.batches = parts.into_iter().filter_map(Part::batch).collect();
         judged
+    }
+}
+
+/// What the records of one token came to.
+struct Part {
+    /// `None`: the token is of no project.
+    project: Option<Arc<Project>>,
+    updates: Vec<ProfileUpdate>,
+    observed: Observed,
+    settled: Settled,
+}
+
+impl Part {
+    fn of(project: Option<Arc<Project>>) -> Self {
+        Self { project, updates: Vec::new(), observed: Observed::default(), settled: Settled::default() }
+    }
+
+    fn refused(&mut self, rejected: &RejectedProfile) -> &mut Settled {
+        let RejectedProfile { fault, id } = rejected;
+        self.observed.refused(|| Refused {
+            reason: fault.code(),
+            field: fault.field().into_owned(),
+            message: fault.message().into_owned(),
+            id: id.clone(),
+        });
+        &mut self.settled
+    }
+
+    fn batch(self) -> Option<Batch> {
+        let Self { project, updates, observed, settled } = self;
+        Some(Batch { project: project?, records: Records::Profiles(updates), observed, settled })
     }
 }
 

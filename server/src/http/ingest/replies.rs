@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::body::BodyError;
 use super::profiles::Failed;
-use super::settings::IngestSettings;
 use super::wire::Params;
+use crate::admission::Busy;
+use crate::config::IngestSettings;
 
 /// What became of a request that was read to its end.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,6 +179,8 @@ pub(super) fn not_received(error: BodyError, settings: &IngestSettings) -> Respo
             failure(StatusCode::PAYLOAD_TOO_LARGE, &format!("request exceeds max limit of {max} bytes"))
         }
         BodyError::Interrupted => failure(StatusCode::BAD_REQUEST, "request body is incomplete"),
+        BodyError::TooSlow => failure(StatusCode::REQUEST_TIMEOUT, "request body took too long"),
+        BodyError::Busy(refused) => busy(refused),
     }
 }
 
@@ -191,6 +194,16 @@ pub(super) fn forbidden() -> Response {
     json_reply(StatusCode::FORBIDDEN, &json!({"error": "no access to this project", "status": "error"}))
 }
 
+/// 429: the same request may succeed later.
+pub(super) fn busy(refused: Busy) -> Response {
+    // Rounded up, since who comes too early is refused again.
+    let seconds = refused.wait().as_millis().div_ceil(1000).max(1);
+    retry(failure(StatusCode::TOO_MANY_REQUESTS, RATE_EXCEEDED), u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
+/// Sentence that clients know.
+const RATE_EXCEEDED: &str = "Project exceeded rate limits. Please retry the request with exponential backoff.";
+
 /// Seconds that a client should wait when the server cannot tell better.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -201,12 +214,11 @@ pub(super) fn not_stored(error: &Error) -> Response {
         kind => crate::http::status(kind),
     };
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let text = "Project exceeded rate limits. Please retry the request with exponential backoff.";
-        return retry(failure(status, text));
+        return retry(failure(status, RATE_EXCEEDED), RETRY_AFTER_SECONDS);
     }
     if status.is_server_error() {
         tracing::error!(code = error.code, kind = ?error.kind, message = %error.message, "events were not stored");
-        return retry(failure(status, "a temporary failure occurred"));
+        return retry(failure(status, "a temporary failure occurred"), RETRY_AFTER_SECONDS);
     }
     failure(status, &error.message)
 }
@@ -216,8 +228,8 @@ fn is_backpressure(error: &Error) -> bool {
     ["backpressure", "rate"].iter().any(|word| error.code.contains(word) || error.message.contains(word))
 }
 
-fn retry(mut response: Response) -> Response {
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+fn retry(mut response: Response, seconds: u64) -> Response {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
+use crate::config::IngestSettings;
+use crate::intake::Intake;
 use crate::local::LocalToken;
 use crate::projects::{CreatedProject, NewProject, Projects};
 use crate::state::Phase;
@@ -61,8 +63,9 @@ impl Api {
             local_token: Arc::new(LocalToken::random()),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             phase: Phase::default(),
+            intake: Arc::new(Intake::open(settings, folder.path())),
         };
-        let router = routes_with(settings).with_state(state.clone());
+        let router = routes().with_state(state.clone());
         Self { state, router, project, _folder: folder }
     }
 

@@ -4,63 +4,77 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use footfall_engine::Arrival;
-use footfall_ingest::{Damage, DecodeError, Item, MergeMode, Outcome, Route, Rules, decode, validate};
+use footfall_ingest::{
+    Damage, DecodeError, Item, MergeMode, Outcome, Rejected, Route, Rules, decode_in_slices, validate,
+};
 use footfall_model::Event;
 
-use super::replies::{Counter, Verdict, not_received, not_stored, reply, too_many_records};
+use super::replies::{Counter, Verdict, busy, not_stored, reply, too_many_records};
 use super::senders::Senders;
-use super::settings::IngestSettings;
-use super::{IDS, arrival_ms, offload, stored, wire};
+use super::store::{Batch, Records};
+use super::visit::Visit;
+use super::{IDS, SLICE_RECORDS, refused, stored};
+use crate::admission::Pace;
+use crate::ledger::{Kind, Settled};
 use crate::projects::Project;
+use crate::quality::Observed;
 use crate::state::AppState;
 
-pub(super) async fn track(
-    State(state): State<AppState>,
-    Extension(settings): Extension<Arc<IngestSettings>>,
-    request: Request,
-) -> Response {
-    let wire = match wire::receive(request, settings.body_bytes_max).await {
-        Ok(wire) => wire,
-        Err(e) => return not_received(e, &settings),
+pub(super) async fn track(State(state): State<AppState>, request: Request) -> Response {
+    let (mut visit, wire) = match Visit::receive(&state, "/track", request).await {
+        Ok(received) => received,
+        Err(refusal) => return refusal,
     };
-    let answer = |verdict| reply(&wire.params, &settings, &verdict, Counter::GoodEvents);
+    let settings = &state.intake.settings;
+    let answer = |verdict| reply(&wire.params, settings, &verdict, Counter::GoodEvents);
+    let undecodable = |visit: &Visit, error: DecodeError| {
+        visit.refuse_undecodable(error);
+        match error {
+            DecodeError::TooManyRecords => too_many_records(),
+            error => answer(Verdict::Bad { reason: error.to_string() }),
+        }
+    };
     let text = match wire.text.clone() {
         Ok(text) => text,
-        Err(e) => return answer(Verdict::Bad { reason: e.to_string() }),
+        Err(e) => return undecodable(&visit, e),
     };
-    let (bytes, form) = (text.len(), wire.form);
-    let items = match offload(bytes, move || decode(&text, form, Damage::Refuse)).await {
-        Ok(items) => items,
-        Err(DecodeError::TooManyRecords) => return too_many_records(),
-        Err(e) => return answer(Verdict::Bad { reason: e.to_string() }),
+    let (form, records_max) = (wire.form, settings.records_max.get());
+    let decoding = visit
+        .compute(move |pace| decode_in_slices(&text, form, Damage::Refuse, records_max, &mut || pace.slice_done()));
+    let items = match decoding.await {
+        Ok(Ok(items)) => items,
+        Ok(Err(e)) => return undecodable(&visit, e),
+        Err(refused) => return visit.refuse_busy(refused),
     };
-    let senders = match Senders::find(&state, items.iter().map(Item::token)).await {
+    let receipt = visit.open(Kind::Event, items.len());
+    let senders = match visit.ask(Senders::find(&state, items.iter().map(Item::token))).await {
         Ok(senders) => senders,
-        Err(e) => return not_stored(&e),
+        Err(e) => {
+            visit.close(receipt, "unavailable");
+            return not_stored(&e);
+        }
     };
     let judge = Judge {
-        now_ms: arrival_ms(),
-        track_window: settings.track_window,
+        now_ms: visit.now_ms,
+        track_window: settings.track_window(),
         reject_unknown_token: settings.reject_unknown_token,
         address: wire.address.clone().filter(|_| wire.params.flag("ip")),
     };
-    let judged = offload(bytes, move || judge.all(items, senders)).await;
-    for (project, events) in judged.batches {
-        if let Err(e) = state.engine.ingest(project.id, events, Arrival::from_source("/track")).await {
-            return not_stored(&e);
+    let judged = match visit.compute(move |pace| judge.all(items, senders, pace)).await {
+        Ok(judged) => judged,
+        Err(refused) => {
+            visit.close(receipt, refused.reason());
+            return busy(refused);
         }
+    };
+    if let Err(refusal) = visit.store(receipt, judged.batches, &judged.stray).await {
+        return refusal;
     }
     if let Err(e) = stored() {
         return not_stored(&e);
     }
-    metrics::counter!("footfall_ingest_unknown_token_total").increment(judged.dropped as u64);
-    metrics::counter!("footfall_ingest_rejected_total", "route" => "track").increment(judged.rejected as u64);
-    metrics::counter!("footfall_ingest_accepted_total", "route" => "track")
-        .increment((judged.good - judged.dropped) as u64);
     match judged.good {
         0 => answer(Verdict::Bad { reason: judged.reason.unwrap_or_default() }),
         records => answer(Verdict::Good { records }),
@@ -77,41 +91,49 @@ struct Judge {
 
 #[derive(Default)]
 struct Judged {
-    /// Events of each project, in the order sent.
-    batches: Vec<(Arc<Project>, Vec<Event>)>,
+    /// One for each project, with its events in the order sent.
+    batches: Vec<Batch>,
+    /// What became of records of no project.
+    stray: Settled,
     /// Accepted, those included that are ignored or dropped.
     good: usize,
-    /// Accepted, but for no project.
-    dropped: usize,
-    rejected: usize,
     /// Of the first that was rejected.
     reason: Option<String>,
 }
 
 impl Judge {
-    fn all(&self, items: Vec<Item>, senders: Senders) -> Judged {
+    fn all(&self, items: Vec<Item>, senders: Senders, pace: &mut Pace<'_>) -> Judged {
         let mut judged = Judged::default();
-        let mut events: Vec<Vec<Event>> = senders.projects.iter().map(|_| Vec::new()).collect();
-        for (item, sender) in items.into_iter().zip(senders.of_item) {
-            let project = sender.and_then(|at| senders.projects.get(at)).and_then(Option::as_ref);
-            let outcome = validate(item, &self.rules(project.map(|p| p.merge)), &IDS);
-            match (outcome, sender.and_then(|at| events.get_mut(at))) {
-                (Outcome::Rejected(rejected), _) => judged.reject(&rejected.fault.reason()),
-                _ if project.is_none() && self.reject_unknown_token => judged.reject("token, unknown"),
-                (Outcome::Accepted(accepted), Some(events)) if project.is_some() => {
-                    events.push(accepted.event);
+        let mut parts: Vec<Part> = senders.projects.into_iter().map(Part::of).collect();
+        for (nth, (item, sender)) in items.into_iter().zip(senders.of_item).enumerate() {
+            if nth % SLICE_RECORDS == SLICE_RECORDS - 1 {
+                pace.slice_done();
+            }
+            let part = sender.and_then(|at| parts.get_mut(at)).filter(|part| part.project.is_some());
+            let merge = part.as_ref().and_then(|part| part.project.as_ref()).map(|project| project.merge);
+            let outcome = validate(item, &self.rules(merge), &IDS);
+            match (outcome, part) {
+                (Outcome::Rejected(rejected), part) => judged.reject(part, &rejected),
+                (_, None) if self.reject_unknown_token => {
+                    judged.stray.reject("token_unknown");
+                    judged.reason.get_or_insert_with(|| "token, unknown".to_owned());
+                }
+                (Outcome::Accepted(accepted), Some(part)) => {
+                    part.observed.accepted(&accepted, self.now_ms);
+                    part.events.push(accepted.event);
                     judged.good += 1;
                 }
-                (Outcome::Accepted(_), _) => {
+                (Outcome::Accepted(_), None) => {
+                    judged.stray.drop_one("unknown_token");
                     judged.good += 1;
-                    judged.dropped += 1;
                 }
-                (Outcome::Ignored, _) => judged.good += 1,
+                (Outcome::Ignored, part) => {
+                    part.map_or(&mut judged.stray, |part| &mut part.settled).drop_one("ignored");
+                    judged.good += 1;
+                }
             }
         }
-        let projects = senders.projects.into_iter().zip(events);
-        judged.batches = projects.filter_map(|(project, events)| Some((project?, events))).collect();
-        judged.batches.retain(|(_, events)| !events.is_empty());
+        judged.batches = parts.into_iter().filter_map(Part::batch).collect();
         judged
     }
 
@@ -128,8 +150,36 @@ impl Judge {
 }
 
 impl Judged {
-    fn reject(&mut self, reason: &str) {
-        self.rejected += 1;
-        self.reason.get_or_insert_with(|| reason.to_owned());
+    fn reject(&mut self, part: Option<&mut Part>, rejected: &Rejected) {
+        let Rejected { fault, insert_id } = rejected;
+        let settled = match part {
+            Some(part) => {
+                part.observed.refused(|| refused(fault, insert_id));
+                &mut part.settled
+            }
+            None => &mut self.stray,
+        };
+        settled.reject(fault.code());
+        self.reason.get_or_insert_with(|| fault.reason().into_owned());
+    }
+}
+
+/// What the records of one token came to.
+struct Part {
+    /// `None`: the token is of no project.
+    project: Option<Arc<Project>>,
+    events: Vec<Event>,
+    observed: Observed,
+    settled: Settled,
+}
+
+impl Part {
+    fn of(project: Option<Arc<Project>>) -> Self {
+        Self { project, events: Vec::new(), observed: Observed::default(), settled: Settled::default() }
+    }
+
+    fn batch(self) -> Option<Batch> {
+        let Self { project, events, observed, settled } = self;
+        Some(Batch { project: project?, records: Records::Events(events), observed, settled })
     }
 }

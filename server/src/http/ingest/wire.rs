@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::alphabet;
@@ -15,20 +16,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use footfall_ingest::{DecodeError, Form};
 use percent_encoding::percent_decode;
 
-use super::body::{self, BodyError, GunzipError};
-use super::offload;
-
-/// A request of an ingestion route, unpacked.
-pub(super) struct Wire {
-    pub headers: HeaderMap,
-    pub params: Params,
-    pub wrapping: Wrapping,
-    pub form: Form,
-    /// JSON text as bytes, or why there is none.
-    pub text: Result<Bytes, DecodeError>,
-    /// The client's address, as far as it is known.
-    pub address: Option<String>,
-}
+use super::body::{self, BodyError, GunzipError, UnzipLimits};
+use crate::admission::Busy;
 
 /// Where the data was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,21 +28,21 @@ pub(super) enum Wrapping {
     Field,
 }
 
-/// Receives and unpacks a request of at most `max` bytes.
-pub(super) async fn receive(request: Request, max: usize) -> Result<Wire, BodyError> {
-    let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body, max).await?;
+impl Envelope {
+    pub fn of(parts: &Parts) -> Self {
+        Self {
+            get: parts.method == Method::GET,
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            content_type: ContentType::of(&parts.headers),
+            encoding: Encoding::of(&parts.headers),
+        }
+    }
+}
+
+/// The client's address, as far as it is known.
+pub(super) fn client_address(parts: &Parts) -> Option<String> {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-    let address = address(&parts.headers, peer);
-    let envelope = Envelope {
-        get: parts.method == Method::GET,
-        query: parts.uri.query().unwrap_or_default().to_owned(),
-        content_type: ContentType::of(&parts.headers),
-        encoding: Encoding::of(&parts.headers),
-    };
-    let unpacked = offload(body.len(), move || unpack(&envelope, body, max)).await?;
-    let Unpacked { params, wrapping, form, text } = unpacked;
-    Ok(Wire { headers: parts.headers, params, wrapping, form, text, address })
+    address(&parts.headers, peer)
 }
 
 /// The first address that proxies noted, else the peer's. Anyone can forge the header; all it does is give events
@@ -65,11 +54,12 @@ fn address(headers: &HeaderMap, peer: Option<IpAddr>) -> Option<String> {
 }
 
 /// What decides how a body is read.
-struct Envelope {
-    get: bool,
-    query: String,
+#[derive(Clone)]
+pub(super) struct Envelope {
+    pub get: bool,
+    pub query: String,
     content_type: ContentType,
-    encoding: Encoding,
+    pub encoding: Encoding,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,22 +98,31 @@ impl Encoding {
     }
 }
 
-struct Unpacked {
-    params: Params,
-    wrapping: Wrapping,
-    form: Form,
-    text: Result<Bytes, DecodeError>,
+/// A body taken apart.
+pub(super) struct Unpacked {
+    pub params: Params,
+    pub wrapping: Wrapping,
+    pub form: Form,
+    /// JSON text as bytes, or why there is none.
+    pub text: Result<Bytes, DecodeError>,
 }
 
-fn unpack(envelope: &Envelope, body: Bytes, max: usize) -> Result<Unpacked, BodyError> {
+/// Unzips and unwraps a body within `limits`; `grow` counts what that makes.
+pub(super) fn unpack(
+    envelope: &Envelope,
+    body: Bytes,
+    limits: UnzipLimits,
+    grow: impl FnMut(usize) -> Result<(), Busy>,
+) -> Result<Unpacked, BodyError> {
     let mut params = Params::default();
     let in_query = params.extend(envelope.query.as_bytes());
     let body = match envelope.encoding {
         _ if body.is_empty() => Ok(body),
         Encoding::Plain => Ok(body),
-        Encoding::Gzip => match body::gunzip(&body, max) {
+        Encoding::Gzip => match body::gunzip(&body, limits, grow) {
             Ok(plain) => Ok(plain.into()),
             Err(GunzipError::TooLarge) => return Err(BodyError::TooLarge),
+            Err(GunzipError::Busy(busy)) => return Err(BodyError::Busy(busy)),
             Err(GunzipError::Damaged) => Err(DecodeError::InvalidJson),
         },
         Encoding::Unknown => Err(DecodeError::InvalidJson),
@@ -137,10 +136,7 @@ fn unpack(envelope: &Envelope, body: Bytes, max: usize) -> Result<Unpacked, Body
         let wrapping = if envelope.get || in_query.is_some() { Wrapping::Field } else { Wrapping::Bare };
         return Ok(Unpacked { params, wrapping, form: Form::Json, text: field(in_query) });
     }
-    // `curl -d '{…}'` calls everything a form.
-    let looks_like_json = start.starts_with(b"{") || start.starts_with(b"[");
-    let is_form = start.starts_with(b"data=") || envelope.content_type == ContentType::Form && !looks_like_json;
-    if is_form {
+    if is_form(envelope, start) {
         let text = field(params.extend(start).or(in_query));
         return Ok(Unpacked { params, wrapping: Wrapping::Field, form: Form::Json, text });
     }
@@ -149,6 +145,21 @@ fn unpack(envelope: &Envelope, body: Bytes, max: usize) -> Result<Unpacked, Body
         ContentType::Ndjson => Ok(Unpacked { params, wrapping, form: Form::Ndjson, text: Ok(without_mark(body)) }),
         _ => Ok(Unpacked { params, wrapping, form: Form::Json, text: plain_text(body) }),
     }
+}
+
+/// Whether a body holds fields. `curl -d '{…}'` calls everything a form.
+pub(super) fn is_form(envelope: &Envelope, body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"data=") || envelope.content_type == ContentType::Form && !is_json(body)
+}
+
+/// Whether a text begins like records.
+pub(super) fn is_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start(), [b'{' | b'[', ..])
+}
+
+/// The field `data` of a form.
+pub(super) fn form_data(form: &[u8]) -> Option<Vec<u8>> {
+    Params::default().extend(form.trim_ascii_start())
 }
 
 fn field(data: Option<Vec<u8>>) -> Result<Bytes, DecodeError> {
@@ -179,7 +190,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Decodes either alphabet, padded or not. A space was a `+` before a form decoder saw it.
-fn from_base64(encoded: &[u8]) -> Result<Vec<u8>, DecodeError> {
+pub(super) fn from_base64(encoded: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let mut standard: Vec<u8> = encoded
         .iter()
         .filter(|byte| !matches!(byte, b'\r' | b'\n' | b'\t'))
@@ -226,7 +237,7 @@ impl Params {
     }
 
     /// Adds the fields of `form` and gives back its `data`, as bytes: whether they are text is decided later.
-    fn extend(&mut self, form: &[u8]) -> Option<Vec<u8>> {
+    pub fn extend(&mut self, form: &[u8]) -> Option<Vec<u8>> {
         let mut data = None;
         let room = self.0.len() + PARAMS_MAX;
         for field in form.split(|byte| *byte == b'&') {

@@ -6,6 +6,7 @@ mod expressions;
 mod live;
 mod local;
 mod projects;
+mod quality;
 mod rejected;
 mod sql;
 
@@ -27,6 +28,7 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/events/recent", get(events::recent))
         .route("/v1/projects", get(projects::list))
         .route("/v1/rejected", get(rejected::rejected))
+        .route("/v1/quality", get(quality::quality))
 }
 
 /// Without compression, which would hold events back until there are enough of them.

@@ -43,7 +43,8 @@ fn try_send(
         content_type: ContentType::of(&headers),
         encoding: Encoding::of(&headers),
     };
-    unpack(&envelope, body.into(), MAX)
+    let limits = UnzipLimits { bytes_max: MAX, ratio_max: 10_000 };
+    unpack(&envelope, body.into(), limits, |_| Ok(()))
 }
 
 fn zip(plain: &[u8]) -> Vec<u8> {
