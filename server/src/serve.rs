@@ -172,8 +172,7 @@ impl Server {
             ((), flush) = tokio::join!(linger, flush_within(&self.state.engine, drain_max));
             front.acceptor.calm(drain_max).await;
         }
-        // It lives for as long as its socket does. An error is told where it arises.
-        drop(front.acceptor.finish(Mode::Closing { by: Instant::now() + drain_max }).await);
+        front.acceptor.close(Instant::now() + drain_max).await;
         front.gate.close();
         drop(file);
         self.tasks.shutdown().await;

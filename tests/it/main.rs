@@ -10,6 +10,7 @@ mod harness;
 mod oracle;
 
 mod clients;
+mod connections;
 mod constancy;
 mod crash;
 mod delta;
@@ -29,6 +30,7 @@ mod make_mp_data;
 mod profile_wire;
 mod queue_client;
 mod rejected;
+mod restart;
 mod sdk;
 mod segmentation;
 mod sql;

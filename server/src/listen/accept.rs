@@ -73,7 +73,7 @@ impl Shared {
 /// A listener at work.
 pub struct Acceptor {
     shared: Arc<Shared>,
-    task: JoinSet<io::Result<Sockets>>,
+    task: JoinSet<Option<io::Result<Sockets>>>,
 }
 
 impl Acceptor {
@@ -117,14 +117,21 @@ impl Acceptor {
         }
     }
 
-    /// Accepts no more, waits for what is under way, and answers what is left: after [`Mode::Closing`] the listening
-    /// socket, after [`Mode::HandingOver`] connections too.
-    pub async fn finish(mut self, mode: Mode) -> io::Result<Sockets> {
-        self.shared.enter(mode);
+    /// Closes the listening socket and waits for what is under way, until `by` at most.
+    pub async fn close(mut self, by: Instant) {
+        self.shared.enter(Mode::Closing { by });
+        if let Some(Err(error)) = self.task.join_next().await {
+            tracing::error!(%error, "the listener failed");
+        }
+    }
+
+    /// Accepts no more, waits for what is under way, until `by` at most, and answers the sockets that are left.
+    pub async fn hand_over(mut self, by: Instant) -> io::Result<Sockets> {
+        self.shared.enter(Mode::HandingOver { by });
         match self.task.join_next().await {
-            Some(Ok(sockets)) => sockets,
+            Some(Ok(Some(sockets))) => sockets,
+            Some(Ok(None)) | None => Err(io::Error::other("the listener has ended")),
             Some(Err(error)) => Err(io::Error::other(error)),
-            None => Err(io::Error::other("the listener has ended")),
         }
     }
 }
@@ -138,7 +145,8 @@ fn file_descriptors_to_spare() -> usize {
     soft.map_or(usize::MAX, |soft: usize| (soft - soft / 4).min(soft.saturating_sub(FILES_MIN)).max(1))
 }
 
-async fn run(listener: TcpListener, mut connections: Connections) -> io::Result<Sockets> {
+/// Answers the sockets if they are to be handed over.
+async fn run(listener: TcpListener, mut connections: Connections) -> Option<io::Result<Sockets>> {
     let shared = connections.shared.clone();
     let mut modes = shared.modes();
     let mut sweeps = tokio::time::interval(SWEEP_EVERY);
@@ -184,9 +192,14 @@ async fn run(listener: TcpListener, mut connections: Connections) -> io::Result<
         while let Some(Ok((stream, address))) = tokio::task::unconstrained(listener.accept()).now_or_never() {
             connections.serve(stream, address);
         }
+        // At once: who comes now is to hear that nobody is here, not to wait for that.
+        drop(listener);
+        connections.finish(&mut sweeps, end).await;
+        return None;
     }
     connections.finish(&mut sweeps, end).await;
-    Ok(Sockets { listener: listener.into_std()?, connections: connections.given_back })
+    let connections = connections.given_back;
+    Some(listener.into_std().map(|listener| Sockets { listener, connections }))
 }
 
 /// An accept that failed: the connection was gone before it was taken, or we lack what a connection needs.

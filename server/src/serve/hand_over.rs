@@ -55,7 +55,7 @@ impl Server {
         };
         let since = now();
         let Self { state, settings, mut front, mut tasks } = self;
-        let sockets = front.acceptor.finish(Mode::HandingOver { by: Instant::now() + HOLD_MAX }).await;
+        let sockets = front.acceptor.hand_over(Instant::now() + HOLD_MAX).await;
         let sockets = sockets.map_err(|e| CommandError::failed(format!("the listener failed: {e}")))?;
         front.gate.close();
         tasks.shutdown().await;

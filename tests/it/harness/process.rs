@@ -38,7 +38,12 @@ fn footfall_binary() -> PathBuf {
 
 /// The binary under test, without the variables that are meant for the tests.
 pub fn footfall() -> Command {
-    let mut command = Command::new(footfall_binary());
+    footfall_at(None)
+}
+
+/// As [`footfall`], by another path.
+pub fn footfall_at(path: Option<&Path>) -> Command {
+    let mut command = Command::new(path.map_or_else(footfall_binary, Path::to_owned));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FOOTFALL_")) {
         command.env_remove(name);
     }

@@ -2,9 +2,11 @@
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,7 +14,8 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
 use super::api::Project;
-use super::process::{CliOutput, footfall, run_cli};
+use super::eventually::eventually;
+use super::process::{CliOutput, footfall, footfall_at, run_cli};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(120);
@@ -24,6 +27,10 @@ const KNOCK_EVERY: Duration = Duration::from_millis(5);
 pub struct ServerOptions {
     env: Vec<(String, String)>,
     demo: bool,
+    /// Runs in place of the binary under test.
+    program: Option<PathBuf>,
+    /// A listening socket that the test owns and passes on as systemd does.
+    socket: Option<Arc<TcpListener>>,
 }
 
 impl ServerOptions {
@@ -40,6 +47,18 @@ impl ServerOptions {
     /// `footfall demo` in place of `footfall serve`.
     pub fn demo() -> Self {
         Self { demo: true, ..Self::default() }
+    }
+
+    /// The server is given its listening socket, which lives as long as these options.
+    pub fn activated() -> Self {
+        let socket = TcpListener::bind(("127.0.0.1", free_port())).expect("the port was free a moment ago");
+        Self { socket: Some(Arc::new(socket)), ..Self::default() }
+    }
+
+    /// Runs the program at `path`, which is the binary under test, or leads to it.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = Some(path);
+        self
     }
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
@@ -78,8 +97,8 @@ impl Server {
     pub fn prepare(options: ServerOptions) -> Self {
         Self {
             home: TempDir::with_prefix("footfall-it-").expect("a temporary directory"),
+            port: options.socket.as_ref().map_or_else(free_port, |s| s.local_addr().expect("it is bound").port()),
             options,
-            port: free_port(),
             http: http_client(),
             child: None,
         }
@@ -101,13 +120,17 @@ impl Server {
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "one process at a time");
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
-        let child = footfall()
+        let (mut command, input) = match &self.options.socket {
+            Some(socket) => (passing_on_its_input(), Stdio::from(OwnedFd::from(socket.try_clone().expect("a copy")))),
+            None => (footfall_at(self.options.program.as_deref()), Stdio::null()),
+        };
+        let child = command
             .arg(if self.options.demo { "demo" } else { "serve" })
             .arg("--data-dir")
             .arg(self.data_dir())
             .args(["--http", &format!("127.0.0.1:{}", self.port)])
             .envs(self.options.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(log.try_clone().expect("the log file is shared"))
             .stderr(log)
             .kill_on_drop(true)
@@ -116,7 +139,8 @@ impl Server {
         self.child = Some(child);
     }
 
-    async fn ready(&mut self) {
+    /// Waits until `/readyz` says yes.
+    pub async fn ready(&mut self) {
         let start = self.start_ends(READY_WITHIN).await;
         assert_eq!(start, Start::Ready, "the server is not ready; its log ends:\n{}", self.log_tail());
     }
@@ -163,6 +187,51 @@ impl Server {
         let code = self.terminate().await;
         assert_eq!(code, Some(0), "a clean stop ends with 0; the log ends:\n{}", self.log_tail());
         self.assert_no_panic();
+    }
+
+    /// Sends a signal, as in `TERM`.
+    pub async fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().await;
+        assert!(told.expect("kill is on the path").success(), "the signal was not delivered");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("a running server")
+    }
+
+    /// The code with which the process ends by itself.
+    pub async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("a running server");
+        let ended = timeout(STOPPED_WITHIN, child.wait()).await;
+        ended.expect("the process ends").expect("the process is reaped").code()
+    }
+
+    /// Starts the next process before the running one is told to stop, and waits for both to have happened.
+    pub async fn supersede(&mut self) {
+        let mut old = self.child.take().expect("a running server");
+        self.spawn();
+        let pid = old.id().expect("a running process has an id").to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill is on the path");
+        assert!(told.success(), "SIGTERM was not delivered");
+        let ended = timeout(STOPPED_WITHIN, old.wait()).await.expect("it ends").expect("it is reaped");
+        assert_eq!(ended.code(), Some(0), "a clean stop ends with 0; the log ends:\n{}", self.log_tail());
+        self.ready().await;
+    }
+
+    /// `server.json`'s mark of the latest start; none while there is no server.
+    pub fn start_mark(&self) -> Option<String> {
+        let record = std::fs::read(self.data_dir().join("server.json")).ok()?;
+        let record: serde_json::Value = serde_json::from_slice(&record).ok()?;
+        Some(record["start"].as_str()?.to_owned())
+    }
+
+    /// SIGUSR2, and the successor that it promises: the same process, another start.
+    pub async fn hand_over(&mut self) {
+        let (pid, before) = (self.pid(), self.start_mark());
+        self.signal("USR2").await;
+        eventually("a successor comes", async || self.start_mark() != before).await;
+        self.ready().await;
+        assert_eq!(self.pid(), pid);
     }
 
     /// SIGTERM; the code that it ends with, if it ends by itself.
@@ -217,7 +286,7 @@ impl Server {
 
     /// Memory that the process holds now (its resident set).
     pub fn memory_bytes(&self) -> usize {
-        let pid = self.child.as_ref().and_then(Child::id).expect("a running server");
+        let pid = self.pid();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is ours");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells it");
         let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number of KiB");
@@ -273,6 +342,19 @@ impl Drop for Server {
             self.assert_no_panic();
         }
     }
+}
+
+/// The binary under test with its standard input as descriptor 3 and the variables that systemd sets.
+fn passing_on_its_input() -> Command {
+    const PASS_ON: &str =
+        r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=footfall.socket exec "$@""#;
+    let binary = footfall();
+    let mut command = Command::new("sh");
+    command.args(["-c", PASS_ON, "sh"]).arg(binary.as_std().get_program());
+    for (name, _) in binary.as_std().get_envs() {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Every Parquet file below a folder, checkpoints of the table's log apart.
