@@ -14,6 +14,7 @@ pub mod intake;
 pub mod ledger;
 pub mod listen;
 pub mod local;
+mod packed;
 pub mod phase;
 pub mod projects;
 pub mod quality;
@@ -79,7 +80,7 @@ async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), Com
         Command::Demo { .. } => demo::demo(&settings, inherited).await,
         Command::Restart { .. } => commands::restart::run(&settings).await,
         Command::Project(command) => commands::project::run(command, &settings).await,
-        Command::Import { path, .. } => commands::import::run(&path, &settings).await,
+        Command::Import { sources, .. } => commands::import::run(&sources, &settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
         Command::Log(command) => commands::log::run(&command, &settings),
     }

@@ -4,18 +4,23 @@
 //! alone: the address, and a bearer token that is valid for as long as the process lives. Whoever may read the file could
 //! read the data too, so the token acts on every project.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use footfall_engine::{Arrival, IngestSummary};
 use footfall_ingest::MergeMode;
-use footfall_model::Event;
+use footfall_model::ProjectId;
+use parking_lot::RwLock;
 use reqwest::{RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::CommandError;
-use crate::commands::patience::Patience;
+use crate::commands::backend::Attempt;
 pub use crate::server_file::{LocalToken, ServerFile, ServerRecord, base_url};
+
+/// Content type of [packed](crate::packed) events.
+pub const PACKED_EVENTS: &str = "application/vnd.footfall.events";
 
 /// A server that lives answers its own machine sooner than this.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,8 +28,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A running server, as a command talks to it.
 pub struct LocalClient {
     http: reqwest::Client,
-    base: String,
-    token: String,
+    data_dir: PathBuf,
+    server: RwLock<ServerRecord>,
 }
 
 /// A project as `GET /v1/projects` shows it.
@@ -46,9 +51,9 @@ pub struct ProjectList {
 impl LocalClient {
     /// The server that holds `data_dir`; `None` when there is none, whatever a killed one has left behind.
     pub async fn connect(data_dir: &Path) -> Option<Self> {
-        let record = ServerRecord::read(data_dir)?;
+        let server = RwLock::new(ServerRecord::read(data_dir)?);
         let http = reqwest::Client::builder().no_proxy().connect_timeout(HELLO_TIMEOUT).build().ok()?;
-        let client = Self { http, base: record.http, token: record.token };
+        let client = Self { http, data_dir: data_dir.to_owned(), server };
         // Another server may have got the dead one's port; it does not know the token.
         let hello = client.get("/v1/projects").timeout(HELLO_TIMEOUT).send().await.ok()?;
         hello.status().is_success().then_some(client)
@@ -72,45 +77,53 @@ impl LocalClient {
         accepted(request.send().await).await
     }
 
-    /// Stores a batch. It is sent again when the server is busy: events that are there already count as duplicates.
-    pub async fn ingest(
-        &self,
-        project: &str,
-        events: &[Event],
-        arrival: &Arrival,
-    ) -> Result<IngestSummary, CommandError> {
-        let mut query = vec![("project_id", project.to_owned()), ("source", arrival.source.to_string())];
+    /// Tries once to apply packed events.
+    pub async fn ingest(&self, project: ProjectId, packed: Bytes, arrival: &Arrival) -> Result<Attempt, CommandError> {
+        let mut query = vec![("project_id", project.to_string()), ("source", arrival.source.to_string())];
         if let Some(batch) = &arrival.batch {
             query.push(("import", batch.import.clone()));
             query.push(("sequence", batch.sequence.to_string()));
         }
-        let body = bytes::Bytes::from(serde_json::to_vec(events).map_err(|e| CommandError::failed(e.to_string()))?);
-        let mut patience = Patience::fresh();
-        loop {
-            let request = self.post("/v1/local/ingest").query(&query);
-            let request = request.header("content-type", "application/json").body(body.clone());
-            let reply = request.send().await.map_err(unreachable)?;
-            if matches!(reply.status().as_u16(), 429 | 503) && patience.wait().await {
-                continue;
-            }
-            let counts: IngestReply = accepted(Ok(reply)).await?.json().await.map_err(unreachable)?;
-            return Ok(counts.into());
+        let request = self.post("/v1/local/ingest").query(&query).header("content-type", PACKED_EVENTS).body(packed);
+        let away = |e: reqwest::Error| Ok(Attempt::Away { reason: format!("the server does not answer ({e})") });
+        let reply = match request.send().await {
+            Ok(reply) => reply,
+            Err(error) => return away(error),
+        };
+        if matches!(reply.status().as_u16(), 429 | 503) {
+            let again_after = reply.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let reason = reason_of(reply).await;
+            return Ok(Attempt::Busy { reason, again_after: again_after.map(Duration::from_secs) });
+        }
+        match accepted(Ok(reply)).await?.json::<IngestReply>().await {
+            Ok(counts) => Ok(Attempt::Applied(counts.into())),
+            Err(error) => away(error),
+        }
+    }
+
+    /// Looks where the server is now, after it may have been started again.
+    pub fn find_again(&self) {
+        if let Some(record) = ServerRecord::read(&self.data_dir) {
+            *self.server.write() = record;
         }
     }
 
     /// The last part of an import that was applied and is durable.
-    pub async fn import_position(&self, project: &str, import: &str) -> Result<Option<u64>, CommandError> {
-        let request = self.get("/v1/local/imports").query(&[("project_id", project), ("import", import)]);
+    pub async fn import_position(&self, project: ProjectId, import: &str) -> Result<Option<u64>, CommandError> {
+        let query = [("project_id", project.to_string()), ("import", import.to_owned())];
+        let request = self.get("/v1/local/imports").query(&query);
         let position: ImportPosition = accepted(request.send().await).await?.json().await.map_err(unreachable)?;
         Ok(position.sequence)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
-        self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token)
+        let server = self.server.read();
+        self.http.get(format!("{}{path}", server.http)).bearer_auth(&server.token)
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
-        self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token)
+        let server = self.server.read();
+        self.http.post(format!("{}{path}", server.http)).bearer_auth(&server.token)
     }
 }
 
@@ -149,10 +162,15 @@ async fn accepted(reply: reqwest::Result<Response>) -> Result<Response, CommandE
     if reply.status().is_success() {
         return Ok(reply);
     }
+    Err(CommandError::failed(reason_of(reply).await))
+}
+
+/// What a refusal says.
+async fn reason_of(reply: Response) -> String {
     let status = reply.status();
     let body: serde_json::Value = reply.json().await.unwrap_or_default();
     let message = body.pointer("/error/message").and_then(|m| m.as_str());
-    Err(CommandError::failed(message.map_or_else(|| format!("the server answered {status}"), str::to_owned)))
+    message.map_or_else(|| format!("the server answered {status}"), str::to_owned)
 }
 
 fn unreachable(error: reqwest::Error) -> CommandError {

@@ -21,6 +21,7 @@ mod export;
 mod expressions;
 mod fuzz;
 mod hot_user;
+mod import_history;
 mod import_wire;
 mod isolation;
 mod layers;

@@ -22,7 +22,7 @@ mod repairs;
 mod time;
 mod validate;
 
-pub use decode::{Damage, DecodeError, Form, Item, Record, decode, decode_in_slices};
+pub use decode::{Damage, DecodeError, Form, Item, Record, decode, decode_in_slices, decode_line};
 pub use fault::Fault;
 pub use ids::{IdSource, denied_id};
 pub use limits::RECORDS_MAX;

@@ -45,6 +45,10 @@ pub const NAMES: &[(&str, &str)] = &[
     ("flush::swap", "nothing: a commit cannot be taken back"),
     ("log::unlink", "a log segment cannot be deleted"),
     ("engine::attach", "a project that has been opened and replayed is given up again"),
+    ("import::chunk", "reading ends with an error"),
+    ("import::checkpoint", "reading ends with an error, its spill is on disk and not in the journal"),
+    ("import::batch", "loading ends with an error, a batch is applied and not in the journal"),
+    ("import::finish", "the import ends with an error, everything is loaded"),
 ];
 
 /// Passes the failpoint `name`.

@@ -1,19 +1,37 @@
 //! Where a command finds the data: in the server that holds the data directory, or in an engine of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use footfall_engine::{Arrival, Engine, IngestSummary};
+use bytes::Bytes;
+use footfall_engine::{Arrival, Engine, ErrorKind, IngestSummary};
 use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
 
-use super::{CommandError, patience};
+use super::CommandError;
 use crate::config::Settings;
 use crate::local::LocalClient;
+use crate::packed;
 use crate::projects::Projects;
 
 pub enum Backend {
     Server(LocalClient),
     Engine { engine: Arc<Engine>, projects: Projects },
+}
+
+/// How a try to store something ended, if not with an error.
+#[derive(Debug)]
+pub enum Attempt {
+    Applied(IngestSummary),
+    /// Try again later.
+    Busy {
+        reason: String,
+        again_after: Option<Duration>,
+    },
+    /// No server answers; whether it has got the request is not known.
+    Away {
+        reason: String,
+    },
 }
 
 /// As much of a project as commands need.
@@ -49,27 +67,47 @@ impl Backend {
         found.ok_or_else(|| CommandError::failed(format!("there is no project {name}")))
     }
 
+    /// Tries once to apply a part of an import. `unpacked` are the events of `packed`, where the caller has taken them
+    /// apart already; a server does that itself.
     pub async fn ingest(
         &self,
         project: ProjectId,
-        events: Vec<Event>,
+        packed: &Bytes,
+        unpacked: Option<Vec<Event>>,
         arrival: Arrival,
-    ) -> Result<IngestSummary, CommandError> {
+    ) -> Result<Attempt, CommandError> {
         match self {
-            Self::Server(server) => server.ingest(&project.to_string(), &events, &arrival).await,
-            Self::Engine { engine, .. } => Ok(patience::ingest(engine, project, events, arrival).await?),
+            Self::Server(server) => server.ingest(project, packed.clone(), &arrival).await,
+            Self::Engine { engine, .. } => {
+                let events = match unpacked {
+                    Some(events) => events,
+                    None => packed::unpack(packed).map_err(|e| CommandError::failed(e.to_string()))?,
+                };
+                match engine.ingest(project, events, arrival).await {
+                    Ok(summary) => Ok(Attempt::Applied(summary)),
+                    Err(busy) if busy.kind == ErrorKind::Unavailable => {
+                        Ok(Attempt::Busy { reason: busy.message, again_after: None })
+                    }
+                    Err(error) => Err(error.into()),
+                }
+            }
         }
+    }
+
+    /// Whether it wants events as values; a server takes them packed.
+    pub fn takes_events(&self) -> bool {
+        matches!(self, Self::Engine { .. })
     }
 
     /// The last part of an import that was applied and is durable.
     pub async fn import_position(&self, project: ProjectId, import: &str) -> Result<Option<u64>, CommandError> {
         match self {
-            Self::Server(server) => server.import_position(&project.to_string(), import).await,
+            Self::Server(server) => server.import_position(project, import).await,
             Self::Engine { engine, .. } => Ok(engine.import_position(project, import).await?),
         }
     }
 
-    pub async fn close(self) -> Result<(), CommandError> {
+    pub async fn close(&self) -> Result<(), CommandError> {
         match self {
             Self::Server(_) => Ok(()),
             Self::Engine { engine, .. } => Ok(engine.close().await?),

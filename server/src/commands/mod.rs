@@ -1,6 +1,6 @@
 //! The commands that do one thing and end. Results go to standard output, everything else to standard error.
 
-mod backend;
+pub mod backend;
 mod error;
 pub mod import;
 pub mod log;

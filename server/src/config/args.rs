@@ -13,7 +13,7 @@ use super::ingest::IngestArgs;
 use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
 use super::log::{LogArgs, LogCommand};
-use super::settings::{ImportFormat, SqlFormat};
+use super::settings::{ImportFormat, SqlFormat, TimeUnit};
 
 /// Product analytics about users, not page views: Mixpanel-compatible, self-hosted, one binary.
 #[derive(Debug, Parser)]
@@ -61,7 +61,7 @@ pub enum Command {
     /// Create and list projects, and change their tokens; also while a server runs.
     #[command(subcommand)]
     Project(ProjectCommand),
-    /// Load events from files. Running the same import again changes nothing.
+    /// Load events from files, oldest day first. One that was broken off goes on when the same command is run again.
     Import {
         #[command(flatten)]
         data: DataArgs,
@@ -69,8 +69,11 @@ pub enum Command {
         engine: EngineArgs,
         #[command(flatten)]
         import: ImportArgs,
-        /// A file, plain or gzip, or a folder of such files.
-        path: PathBuf,
+        /// Files and folders, `gs://bucket/prefix`, `s3://bucket/prefix`, `file:///…`, or `-` for standard input; each
+        /// file plain, gzip or zstd. Of folders and prefixes all files are read, in the order of their names, but those
+        /// whose name begins with a dot or an underscore.
+        #[arg(required = true, value_name = "SOURCE")]
+        sources: Vec<PathBuf>,
     },
     /// Run one read-only SQL statement and print its rows.
     Sql {
@@ -201,10 +204,37 @@ pub struct ImportArgs {
     #[arg(long, env = "FOOTFALL_PROJECT", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     project: Option<String>,
-    /// Form of the files. [default: ndjson]
+    /// Form of the files. [default: told from each file's name and content]
     #[arg(long, env = "FOOTFALL_FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<ImportFormat>,
+    /// Which columns of CSV and Parquet files mean what: event, distinct_id, user_id, device_id, time, insert_id and
+    /// properties (a JSON object, merged); `distinct_id=` says that there is none. The other columns are properties.
+    /// [default: columns of these names, and timestamp for time]
+    #[arg(long, env = "FOOTFALL_MAP", value_name = "TARGET=COLUMN,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    map: Vec<String>,
+    /// What the numbers in the time column of CSV and Parquet files count. [default: s or ms, by their size]
+    #[arg(long, env = "FOOTFALL_TIME_UNIT", value_name = "UNIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_unit: Option<TimeUnit>,
+    /// Name of all events in CSV and Parquet files that have no column for it.
+    #[arg(long, env = "FOOTFALL_EVENT", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    /// Load nothing, and exit with 1, if there is one bad record. [default: say which are bad and load the others]
+    #[arg(long, env = "FOOTFALL_STRICT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    /// Begin anew, whatever an earlier run of this import has done. Events that are there already are recognised.
+    #[arg(long, env = "FOOTFALL_RESTART", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart: Option<bool>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    output: OutputArgs,
 }
 
 #[derive(Debug, Args, Serialize)]

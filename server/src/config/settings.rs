@@ -71,7 +71,16 @@ pub struct ProjectSettings {
 #[serde(deny_unknown_fields)]
 pub struct ImportSettings {
     pub project: Option<String>,
-    pub format: ImportFormat,
+    /// `None`: told from each file's name and content.
+    pub format: Option<ImportFormat>,
+    /// `target=column` each.
+    pub map: Vec<String>,
+    pub time_unit: Option<TimeUnit>,
+    /// Name of the events in tables that have no column for it.
+    pub event: Option<String>,
+    pub strict: bool,
+    pub restart: bool,
+    pub json: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,14 +100,38 @@ pub struct DemoSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneName(pub chrono_tz::Tz);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportFormat {
     /// One JSON object per line: Mixpanel records or flat ones.
-    #[default]
     Ndjson,
     /// What Mixpanel's raw export gives.
     MixpanelExport,
+    /// A line of column names, then one line an event.
+    Csv,
+    /// One row an event.
+    Parquet,
+}
+
+/// What the numbers of a table's time column count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+pub enum TimeUnit {
+    /// Seconds.
+    #[serde(rename = "s")]
+    #[value(name = "s")]
+    Seconds,
+    /// Milliseconds.
+    #[serde(rename = "ms")]
+    #[value(name = "ms")]
+    Milliseconds,
+    /// Microseconds.
+    #[serde(rename = "us")]
+    #[value(name = "us")]
+    Microseconds,
+    /// Nanoseconds.
+    #[serde(rename = "ns")]
+    #[value(name = "ns")]
+    Nanoseconds,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

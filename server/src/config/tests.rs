@@ -39,7 +39,13 @@ fn each_command_has_its_flags() {
     assert_eq!(settings.project.timezone.0, chrono_tz::Europe::Berlin);
     assert_eq!((settings.project.merge, settings.project.json, settings.shards.get()), (MergeMode::Original, true, 9));
     let settings = parse("footfall import --project p --format mixpanel-export f").unwrap();
-    assert_eq!(settings.import.format, ImportFormat::MixpanelExport);
+    assert_eq!(settings.import.format, Some(ImportFormat::MixpanelExport));
+    let settings =
+        parse("footfall import --project p --map time=at,event=what --time-unit us --strict --json a.csv s3://b/c -")
+            .unwrap();
+    assert_eq!(settings.import.map, ["time=at", "event=what"]);
+    assert_eq!(settings.import.time_unit, Some(TimeUnit::Microseconds));
+    assert!(settings.import.strict && settings.import.json && !settings.import.restart);
     assert!(parse("footfall project list --json").unwrap().project.json);
     assert_eq!(parse("footfall demo --users 10").unwrap().demo.users.get(), 10);
 }
@@ -54,8 +60,13 @@ fn unknown_names_are_errors_with_code_2() {
         assert!(error.to_string().contains(culprit), "{error}");
         assert_eq!(error.report(), 2);
     }
-    for args in ["footfall serve --flight x", "footfall serv", "footfall sql --format x Q", "footfall serve --shards 0"]
-    {
+    for args in [
+        "footfall serve --flight x",
+        "footfall serv",
+        "footfall sql --format x Q",
+        "footfall serve --shards 0",
+        "footfall import --project p",
+    ] {
         assert_eq!(parse(args).unwrap_err().report(), 2, "{args}");
     }
     assert!(matches!(parse("footfall serve --config /none"), Err(ConfigError::NoFile(_))));

@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use audit::{audit, audit_arrivals, watch};
 use load::{Load, Mix};
-use plan::{Cycle, Ending, Outcome, has_failpoints, plan};
+pub use plan::has_failpoints;
+use plan::{Cycle, Ending, Outcome, plan};
 use tokio::task::JoinSet;
 
 use crate::harness::{Server, ServerOptions, Start, now_ms, seed};

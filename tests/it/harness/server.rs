@@ -375,7 +375,7 @@ pub fn parquet_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A free port below the range that the kernel hands to outgoing connections: it stays ours while a server is down.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     loop {
         let port = rand::random_range(10_000..32_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

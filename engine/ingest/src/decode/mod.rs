@@ -17,8 +17,9 @@ use footfall_model::Value;
 use serde::de::DeserializeSeed;
 
 use crate::limits::RECORDS_MAX;
-use crate::members::Members;
+use crate::members::{Members, keep_last};
 use record::{BatchSeed, ObjectSeed, RecordReader};
+use value::size;
 
 pub(crate) use record::{ItemReader, ObjectReader};
 pub(crate) use value::{Precision, Tally, read_members};
@@ -64,6 +65,16 @@ pub enum Item {
 }
 
 impl Item {
+    /// A record that came as values and not as text, from a table for instance. It is judged as if it had been JSON; of
+    /// a repeated name the last value counts.
+    pub fn of(event: Option<Value>, mut properties: Vec<(String, Value)>) -> Self {
+        let bytes =
+            event.as_ref().map_or(0, size) + properties.iter().map(|(n, v)| n.len() + 3 + size(v)).sum::<usize>();
+        keep_last(&mut properties);
+        let properties = Properties::Members(properties);
+        Self::Record(Record { event, properties, ignore: false, bytes, damaged: false })
+    }
+
     /// The project token inside the record, where there is one that could be right.
     pub fn token(&self) -> Option<&str> {
         let Self::Record(Record { properties: Properties::Members(members), .. }) = self else { return None };
@@ -150,6 +161,11 @@ impl Reading<'_> {
             (self.slice_done)();
         }
     }
+}
+
+/// Reads the one record of a line: for files, which have no limit of records.
+pub fn decode_line(line: &[u8], damage: Damage) -> Item {
+    read(line, damage, one::<RecordReader>).ok().flatten().unwrap_or(Item::Malformed)
 }
 
 fn lines<R: ItemReader>(text: &[u8], damage: Damage, reading: &mut Reading<'_>) -> Result<Vec<R::Output>, DecodeError> {

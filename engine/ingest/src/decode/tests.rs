@@ -194,3 +194,17 @@ fn the_number_of_records_is_a_setting() {
         assert_eq!(read(2), Err(DecodeError::TooManyRecords));
     }
 }
+
+#[test]
+fn values_are_judged_like_the_text_they_could_have_been() {
+    let text = r#"{"event":"a","properties":{"p":"x","q":[1,null,{"k":-12.5}],"r":true,"p":"y"}}"#;
+    let Item::Record(read) = decode_line(text.as_bytes(), Damage::Report) else { panic!() };
+    let value = |json: &str| -> Value { serde_json::from_str::<serde_json::Value>(json).unwrap().into() };
+    let properties = [("p", r#""x""#), ("q", r#"[1,null,{"k":-12.5}]"#), ("r", "true"), ("p", r#""y""#)];
+    let properties = properties.iter().map(|(name, json)| ((*name).to_owned(), value(json))).collect();
+    let Item::Record(made) = Item::of(Some(value(r#""a""#)), properties) else { panic!() };
+    assert_eq!((&made.event, &made.properties), (&read.event, &read.properties));
+    assert!(made.bytes.abs_diff(read.bytes) < 40, "{} {}", made.bytes, read.bytes);
+    assert_eq!(decode_line(b"{", Damage::Report), Item::Malformed);
+    assert_eq!(decode_line(b"7", Damage::Report), Item::NotAnObject);
+}

@@ -44,6 +44,18 @@ impl Tally {
     }
 }
 
+/// What [`Tally`] would have counted, had the value been text.
+pub(super) fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 5,
+        Value::Int(number) => number.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 2,
+        Value::Float(_) => 8,
+        Value::Text(text) => text.len() + 3,
+        Value::List(items) => 3 + items.iter().map(size).sum::<usize>(),
+        Value::Map(members) => 3 + members.iter().map(|(name, value)| name.len() + 3 + size(value)).sum::<usize>(),
+    }
+}
+
 /// Whether numbers too large for 64 bits may become doubles.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {

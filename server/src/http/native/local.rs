@@ -1,4 +1,4 @@
-//! `POST /v1/local/ingest`: events that a command on this machine has already validated.
+//! `POST /v1/local/ingest`: events that a command on this machine has already validated, [packed](crate::packed).
 //!
 //! Not part of the public surface: it takes the bearer token of `server.json` and nothing else. `source` says by which way
 //! the events came; `import` and `sequence`, together, number a part of an import that is applied at most once.
@@ -13,11 +13,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use footfall_engine::{Arrival, ImportBatch};
-use footfall_model::Event;
 
 use crate::auth::{Principal, authenticate, authorize};
 use crate::http::{ApiError, Params};
 use crate::local::{ImportPosition, IngestReply};
+use crate::packed;
 use crate::state::AppState;
 
 pub async fn ingest(
@@ -32,8 +32,9 @@ pub async fn ingest(
     let params = Params::parse(uri.query(), None, b"")?;
     let project = authorize(&state, &headers, &params).await?;
     let arrival = arrival(&params)?;
-    let events: Vec<Event> = serde_json::from_slice(&body)
-        .map_err(|e| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, invalid events: {e}")))?;
+    let unpacked = tokio::task::spawn_blocking(move || packed::unpack(&body)).await;
+    let invalid = |reason: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, {reason}"));
+    let events = unpacked.map_err(|e| invalid(e.to_string()))?.map_err(|e| invalid(e.to_string()))?;
     Ok(Json(state.engine.ingest(project.id, events, arrival).await?.into()))
 }
 
