@@ -246,16 +246,6 @@ impl Engine {
         Ok(evaluate_json(&spec.expr, &sources, now, timezone)?)
     }
 
-    /// Writes every live row to segments now. Answers of queries do not change.
-    pub async fn flush(&self) -> Result<(), Error> {
-        let projects: Vec<_> = self.projects.read().values().cloned().collect();
-        for project in projects {
-            project.store.flush().await?;
-        }
-        self.release_log().await;
-        Ok(())
-    }
-
     fn project(&self, id: ProjectId) -> Result<Arc<Project>, Error> {
         let found = self.projects.read().get(&id).cloned();
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, "project", format!("no project {id}")))

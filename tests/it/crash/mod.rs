@@ -9,6 +9,7 @@
 //! data directory and the next seed, so a failure is run again by the seed that it prints.
 
 mod audit;
+mod failing_flush;
 mod first_start;
 mod full_store;
 mod ledger;

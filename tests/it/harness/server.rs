@@ -1,6 +1,6 @@
 //! One server process on its own data directory and port, started and stopped in every way that happens to one.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -312,6 +312,11 @@ impl Server {
 
     pub fn log(&self) -> String {
         std::fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// What it has logged until now may speak of panics: the test asked for one.
+    pub fn forget_log(&self) {
+        File::create(self.log_path()).expect("the log file is there");
     }
 
     pub fn assert_no_panic(&self) {
