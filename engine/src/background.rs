@@ -81,10 +81,15 @@ impl Engine {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Whether a project's live rows are enough to be flushed.
+    pub(crate) fn has_grown(&self, project: &Project) -> bool {
+        project.store.live_rows() >= self.options.flush_rows || project.store.live_bytes() >= self.options.flush_bytes
+    }
+
     fn is_due(&self, project: &Project) -> bool {
         let age_max = self.options.flush_age.as_micros() as i64;
         let aged = project.store.oldest_live_at().is_some_and(|at| Utc::now().timestamp_micros() - at >= age_max);
-        aged || project.store.live_rows() >= self.options.flush_rows
+        aged || self.has_grown(project)
     }
 }
 

@@ -167,7 +167,7 @@ impl Engine {
     }
 
     fn wake_if_grown(&self, project: &Project) {
-        if project.store.live_rows() >= self.options.flush_rows {
+        if self.has_grown(project) {
             self.wake.notify_one();
         }
     }

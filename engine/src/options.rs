@@ -19,6 +19,8 @@ pub struct EngineOptions {
     pub shards: u16,
     /// Live rows of a project that start a flush.
     pub flush_rows: usize,
+    /// Memory that a project's live rows take when a flush starts.
+    pub flush_bytes: usize,
     /// Age of the oldest live row that starts a flush.
     pub flush_age: Duration,
     /// Threads of the pool that queries run on.
@@ -56,6 +58,7 @@ impl Default for EngineOptions {
             store: None,
             shards: 4,
             flush_rows: 500_000,
+            flush_bytes: 256 << 20,
             flush_age: Duration::from_secs(600),
             query_threads: threads,
             live: LiveOptions::default(),
@@ -70,9 +73,20 @@ impl EngineOptions {
         self.flush_rows.saturating_mul(4).max(1_000_000)
     }
 
+    /// The same for memory.
+    fn live_bytes_max(&self) -> usize {
+        self.flush_bytes.saturating_mul(4).max(256 << 20)
+    }
+
     pub(crate) fn project(&self, shards: u16) -> ProjectOptions {
         let kept = KeptLimits { rows_max: self.live.kept_rows, bytes_max: self.live.kept_bytes };
-        ProjectOptions { shards, seal_rows: 16_384, live_rows_max: self.live_rows_max(), kept }
+        ProjectOptions {
+            shards,
+            seal_rows: 16_384,
+            live_rows_max: self.live_rows_max(),
+            live_bytes_max: self.live_bytes_max(),
+            kept,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, lexsort_to_indices};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use footfall_model::{Shard, StoredEvent, Uid};
+use footfall_model::{Shard, StoredEvent, Uid, Value};
 
 use crate::arrivals::{ArrivedRows, LiveRow};
 use crate::columns::{Builtin, Catalog, RowReader, to_batch};
@@ -36,6 +36,8 @@ pub(crate) struct Block {
     pub first: u64,
     pub lsn: Lsn,
     pub rows: Arc<Vec<StoredEvent>>,
+    /// About what the rows take in memory.
+    bytes: usize,
 }
 
 impl Block {
@@ -53,6 +55,7 @@ pub struct LiveChunk {
     /// For each shard that occurs, its rows in segment order (event, uid, time, received_at).
     by_shard: Vec<(Shard, UInt32Array)>,
     reader: RowReader,
+    bytes: usize,
 }
 
 impl LiveChunk {
@@ -61,7 +64,9 @@ impl LiveChunk {
         let batch = to_batch(blocks.iter().flat_map(|b| b.rows.iter()), catalog)?;
         let by_shard = order_by_shard(&batch)?;
         let reader = RowReader::try_new(&batch)?;
-        Ok(Self { first, batch, by_shard, reader })
+        let orders: usize = by_shard.iter().map(|(_, rows)| rows.get_array_memory_size()).sum();
+        let bytes = batch.get_array_memory_size() + orders;
+        Ok(Self { first, batch, by_shard, reader, bytes })
     }
 
     pub fn rows(&self) -> usize {
@@ -88,8 +93,7 @@ impl LiveChunk {
 
     /// Memory that its columns hold, what they have reserved included.
     pub(crate) fn bytes(&self) -> usize {
-        let orders: usize = self.by_shard.iter().map(|(_, rows)| rows.get_array_memory_size()).sum();
-        self.batch.get_array_memory_size() + orders
+        self.bytes
     }
 }
 
@@ -126,13 +130,23 @@ pub(crate) struct LiveRows {
     pending: VecDeque<Block>,
     /// The position of the next row.
     next: u64,
+    /// What tail and pending blocks take in memory.
+    unsealed_bytes: usize,
     /// The tail as a chunk, made by the last reader that wanted it.
     tail_chunk: Option<Arc<LiveChunk>>,
 }
 
 impl LiveRows {
     pub fn new(kept: Kept) -> Self {
-        Self { kept, sealed: Vec::new(), tail: Vec::new(), pending: VecDeque::new(), next: 0, tail_chunk: None }
+        Self {
+            kept,
+            sealed: Vec::new(),
+            tail: Vec::new(),
+            pending: VecDeque::new(),
+            next: 0,
+            unsealed_bytes: 0,
+            tail_chunk: None,
+        }
     }
 
     /// Position that the next row will have.
@@ -149,14 +163,24 @@ impl LiveRows {
 
     /// Rows held, visible or not.
     pub fn len(&self) -> usize {
-        let sealed: usize = self.sealed.iter().map(|c| c.rows()).sum();
-        sealed + self.tail.iter().chain(&self.pending).map(|b| b.rows.len()).sum::<usize>()
+        let oldest = self.sealed.first().map(|c| c.first);
+        let oldest = oldest.or_else(|| self.tail.first().or(self.pending.front()).map(|b| b.first));
+        (self.next - oldest.unwrap_or(self.next)) as usize
     }
 
-    /// Adds a block that is on its way to the disk; blocks come in log order.
-    pub fn append(&mut self, lsn: Lsn, rows: Arc<Vec<StoredEvent>>) {
-        let block = Block { first: self.next, lsn, rows };
+    /// Memory that they take; of rows that are not in Arrow yet an estimate.
+    pub fn bytes(&self) -> usize {
+        self.unsealed_bytes + self.sealed.iter().map(|c| c.bytes()).sum::<usize>()
+    }
+
+    /// Adds a block that is on its way to the disk; blocks come in log order. `text_bytes` is the length of all its
+    /// names and values.
+    pub fn append(&mut self, lsn: Lsn, rows: Arc<Vec<StoredEvent>>, text_bytes: usize) {
+        let properties: usize = rows.iter().map(|row| row.event.properties.capacity()).sum();
+        let structs = rows.capacity() * size_of::<StoredEvent>() + properties * size_of::<(String, Value)>();
+        let block = Block { first: self.next, lsn, rows, bytes: structs + text_bytes };
         self.next = block.end();
+        self.unsealed_bytes += block.bytes;
         self.pending.push_back(block);
     }
 
@@ -173,23 +197,24 @@ impl LiveRows {
         if let Some(first) = failed.front() {
             self.next = first.first;
         }
+        self.unsealed_bytes -= failed.iter().map(|b| b.bytes).sum::<usize>();
         failed
     }
 
     /// The visible tail below `cut`, if it is worth sealing. A chunk never spans the cut of a flush.
     pub fn tail_of_at_least(&self, rows: usize, cut: Option<u64>) -> Option<Vec<Block>> {
-        let mut blocks = self.tail_below(cut.unwrap_or(u64::MAX));
-        if blocks.is_empty() && cut.is_some() {
-            blocks = self.tail.clone();
-        }
-        let held: usize = blocks.iter().map(|b| b.rows.len()).sum();
-        (held > 0 && held >= rows).then_some(blocks)
+        // Asked with every request: nothing is cloned until it is worth it.
+        let below = self.tail.partition_point(|b| b.end() <= cut.unwrap_or(u64::MAX));
+        let blocks = if below == 0 { self.tail.as_slice() } else { self.tail.get(..below)? };
+        let held = blocks.last()?.end() - blocks.first()?.first;
+        (held >= rows as u64).then(|| blocks.to_vec())
     }
 
     /// Replaces the tail's first blocks by the chunk made of them, unless someone else did.
     pub fn install(&mut self, chunk: Arc<LiveChunk>) {
         if self.tail.first().is_some_and(|b| b.first == chunk.first) {
-            self.tail.retain(|b| b.first >= chunk.end());
+            let sealed = self.tail.partition_point(|b| b.first < chunk.end());
+            self.unsealed_bytes -= self.tail.drain(..sealed).map(|b| b.bytes).sum::<usize>();
             self.sealed.push(chunk);
             self.tail_chunk = None;
         }

@@ -145,6 +145,10 @@ pub struct EngineArgs {
     #[arg(long, env = "FOOTFALL_FLUSH_ROWS", value_name = "ROWS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     flush_rows: Option<usize>,
+    /// Memory of a project's live rows that starts a flush to the tables. [default: 256]
+    #[arg(long, env = "FOOTFALL_FLUSH_MEMORY", value_name = "MIB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flush_memory: Option<usize>,
     /// Age of the oldest live row that starts a flush.
     #[arg(long, env = "FOOTFALL_FLUSH_AGE", value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,8 @@ pub struct Settings {
     pub store: Option<Url>,
     pub log: Option<String>,
     pub flush_rows: NonZeroUsize,
+    /// MiB.
+    pub flush_memory: NonZeroUsize,
     /// Seconds.
     pub flush_age: u64,
     pub shards: NonZeroU16,
@@ -153,6 +155,7 @@ impl Default for Settings {
             store: engine.store,
             log: None,
             flush_rows: NonZeroUsize::new(engine.flush_rows).unwrap_or(NonZeroUsize::MIN),
+            flush_memory: NonZeroUsize::new(engine.flush_bytes >> 20).unwrap_or(NonZeroUsize::MIN),
             flush_age: engine.flush_age.as_secs(),
             shards: NonZeroU16::new(engine.shards).unwrap_or(NonZeroU16::MIN),
             query_threads: NonZeroUsize::new(engine.query_threads).unwrap_or(NonZeroUsize::MIN),
@@ -208,6 +211,7 @@ impl Settings {
             store: self.store.clone(),
             shards: self.shards.get(),
             flush_rows: self.flush_rows.get(),
+            flush_bytes: self.flush_memory.get().saturating_mul(1 << 20),
             flush_age: Duration::from_secs(self.flush_age),
             query_threads: self.query_threads.get(),
             live: self.live.options(),

@@ -50,6 +50,7 @@ impl Fixture {
             shards: 4,
             seal_rows: 16,
             live_rows_max: 1_000_000,
+            live_bytes_max: usize::MAX,
             kept: KeptLimits { rows_max: 0, bytes_max: 0 },
         };
         let store = ProjectStore::open(ProjectId(1), options, &shared, Vec::new()).await.unwrap();

@@ -80,13 +80,13 @@ impl BuiltinBuilders {
     /// The arrays in the order of [`Builtin::ALL`].
     fn finish(mut self) -> Vec<ArrayRef> {
         vec![
-            Arc::new(self.uid.finish()),
-            Arc::new(self.time.finish()),
-            Arc::new(self.event.finish()),
-            Arc::new(self.distinct_id.finish()),
-            Arc::new(self.user_id.finish()),
-            Arc::new(self.insert_id.finish()),
-            Arc::new(self.received_at.finish()),
+            compact(self.uid.finish()),
+            compact(self.time.finish()),
+            compact(self.event.finish()),
+            compact(self.distinct_id.finish()),
+            compact(self.user_id.finish()),
+            compact(self.insert_id.finish()),
+            compact(self.received_at.finish()),
         ]
     }
 }
@@ -178,7 +178,7 @@ impl ColumnBuilder {
 
     fn finish(mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
-        each_builder!(&mut self, b => Arc::new(b.finish()))
+        each_builder!(&mut self, b => compact(b.finish()))
     }
 }
 
@@ -286,6 +286,12 @@ impl RowReader {
         expected.sort_by(|a, b| a.0.cmp(b.0));
         stored.iter().zip(expected).all(|((a, x), (b, y))| *a == b && x == y)
     }
+}
+
+/// Without what its builder reserved in vain: live rows wait for a flush by the million.
+fn compact(mut array: impl Array + 'static) -> ArrayRef {
+    array.shrink_to_fit();
+    Arc::new(array)
 }
 
 fn value_at(kind: PropertyType, array: &ArrayRef, row: usize) -> Value {

@@ -87,7 +87,7 @@ impl Model {
                 let first = self.live.next_position();
                 let rows: Vec<_> = (first..first + *rows as u64).map(row).collect();
                 self.appended.push_back(rows.len() as u64);
-                self.live.append(Lsn(self.next_lsn), Arc::new(rows));
+                self.live.append(Lsn(self.next_lsn), Arc::new(rows), 0);
                 self.blocks.push_back(Lsn(self.next_lsn));
                 self.next_lsn += 1;
             }
@@ -108,6 +108,11 @@ impl Model {
             Step::Look { follower, rows_max } => self.look(*follower, *rows_max),
         }
         assert_eq!(self.live.visible_end(), self.visible);
+        let held = self.live.tail.iter().chain(&self.live.pending).map(|b| b.rows.len()).sum::<usize>();
+        let sealed = self.live.sealed.iter().map(|c| c.rows()).sum::<usize>();
+        assert_eq!(self.live.len(), held + sealed);
+        let unsealed = self.live.tail.iter().chain(&self.live.pending).map(|b| b.bytes).sum::<usize>();
+        assert_eq!(self.live.unsealed_bytes, unsealed);
     }
 
     fn seal(&mut self) {

@@ -76,8 +76,12 @@ impl ProjectStore {
         if let Some(sequence) = arrival.batch.as_ref().map(|b| b.sequence).filter(|s| i64::try_from(*s).is_err()) {
             return Err(StorageError::SequenceTooLarge { sequence });
         }
-        let rows = self.live_rows();
-        if rows < self.options.live_rows_max { Ok(rows) } else { Err(StorageError::Backpressure { rows }) }
+        let (rows, bytes) = {
+            let state = self.state.lock();
+            (state.live.len(), state.live.bytes())
+        };
+        let has_room = rows < self.options.live_rows_max && bytes < self.options.live_bytes_max;
+        if has_room { Ok(rows) } else { Err(StorageError::Backpressure { rows }) }
     }
 
     /// Asks the segments of each event's shard and day whether they hold its key.
@@ -139,8 +143,9 @@ impl ProjectStore {
             return Ok(Prepared::Queued { summary: IngestSummary::default(), durable: wait_for_all(place)? });
         }
         let received_from = fates.received_from;
-        let Settled { summary, kept, group } = state.settle(events, fates, arrival);
+        let Settled { summary, kept, mut group } = state.settle(events, fates, arrival);
         let payload = encoded.record(&group.rows, &kept, &group.rejected, arrival, received_from);
+        group.text_bytes = payload.len();
         let entry = Entry { project: self.id.0, kind: EVENTS_RECORD, payload };
         let (lsn, durable) = self.queue(place, entry)?;
         // From here on the next request is decided on this one, and `roll_back` knows of it.
@@ -184,23 +189,33 @@ impl ProjectStore {
         }
     }
 
-    /// Turns the visible tail into Arrow once it is large, off the log's thread and outside the lock.
+    /// Turns the visible tail into Arrow once it is large, off the log's thread and outside the lock. One task does it:
+    /// others would only wait for the catalog, each on a thread of its own, which under load were hundreds.
     fn seal_if_large(self: &Arc<Self>) {
-        let Some(blocks) = self.state.lock().tail_to_seal(self.options.seal_rows) else { return };
+        let Ok(only) = self.sealing.clone().try_lock_owned() else { return };
+        if self.state.lock().tail_to_seal(self.options.seal_rows).is_none() {
+            return;
+        }
         let store = self.clone();
         tokio::task::spawn_blocking(move || {
-            let mut catalog = store.catalog.lock();
-            // Another task may have sealed these blocks while we waited for the lock.
-            let first = |blocks: &[Block]| blocks.first().map(|b| b.first);
-            let now = store.state.lock().tail_to_seal(1);
-            if now.is_none_or(|now| first(&now) != first(&blocks)) {
-                return;
-            }
-            match seal(&blocks, &mut catalog) {
-                Ok(chunk) => store.state.lock().live.install(chunk),
-                Err(error) => tracing::error!(%error, "live rows could not be turned into columns"),
-            }
+            let _only = only;
+            while store.seal_tail() {}
         });
+    }
+
+    /// Whether there was something to seal.
+    fn seal_tail(&self) -> bool {
+        // Before the look, for a flush may be sealing the same rows.
+        let mut catalog = self.catalog.lock();
+        let Some(blocks) = self.state.lock().tail_to_seal(self.options.seal_rows) else { return false };
+        match seal(&blocks, &mut catalog) {
+            Ok(chunk) => self.state.lock().live.install(chunk),
+            Err(error) => {
+                tracing::error!(%error, "live rows could not be turned into columns");
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -285,7 +300,7 @@ impl State {
         let has_rows = !group.rows.is_empty();
         if has_rows {
             self.sources.note(self.live.next_position(), &arrival.source);
-            self.live.append(lsn, Arc::new(group.rows));
+            self.live.append(lsn, Arc::new(group.rows), group.text_bytes);
         }
         self.rejected.append(lsn, group.rejected);
         self.profiles.append(lsn, group.profiles);

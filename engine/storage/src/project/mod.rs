@@ -74,6 +74,8 @@ pub struct ProjectOptions {
     pub seal_rows: usize,
     /// Live rows at which appends answer [`crate::StorageError::Backpressure`].
     pub live_rows_max: usize,
+    /// Memory in live rows at which they do.
+    pub live_bytes_max: usize,
     /// Flushed rows kept in memory for those who follow the arrivals.
     pub kept: KeptLimits,
 }
@@ -99,6 +101,8 @@ pub struct ProjectStore {
     /// One flush at a time; appends that would touch rows being flushed wait for it. Holds what a flush could not
     /// finish.
     flushing: tokio::sync::Mutex<Option<flush::Written>>,
+    /// Held by the task that seals the tail.
+    sealing: Arc<tokio::sync::Mutex<()>>,
     /// The position after the last visible row, for those who wait for it to move.
     arrived: watch::Sender<u64>,
 }
@@ -131,6 +135,8 @@ struct State {
 #[derive(Default)]
 struct Group {
     rows: Vec<StoredEvent>,
+    /// Length of the rows' texts, about.
+    text_bytes: usize,
     replaced: Vec<Replaced>,
     rejected: Vec<RejectedEvent>,
     profiles: Vec<ProfileEntry>,
@@ -257,6 +263,11 @@ impl LiveKeys {
 impl ProjectStore {
     pub fn id(&self) -> ProjectId {
         self.id
+    }
+
+    /// Memory that live rows take, about.
+    pub fn live_bytes(&self) -> usize {
+        self.state.lock().live.bytes()
     }
 
     /// Rows in memory, visible or on their way to the disk: events, and rows of journals.

@@ -101,7 +101,9 @@ impl ProjectStore {
         let in_segments = segments.iter().map(|s| *s.received.end()).filter(|at| *at < i64::MAX).max();
         let noted = [snapshot.transaction(RECEIVED_APP_ID), rejected_rows.last_flushed(), profile_rows.last_flushed()];
         let last_received_at = noted.into_iter().chain([in_segments]).flatten().max().unwrap_or(0);
-        let kept = Kept::new(options.kept, shared.kept.clone(), last_received_at);
+        // What followers were shown lies in segments or comes out of the log again.
+        let forgotten = segments.iter().map(|s| *s.received.end()).max().unwrap_or(0).min(last_received_at);
+        let kept = Kept::new(options.kept, shared.kept.clone(), forgotten);
         let store = Arc::new(Self {
             id,
             log: shared.log.clone(),
@@ -128,6 +130,7 @@ impl ProjectStore {
                 version: 0,
             }),
             flushing: tokio::sync::Mutex::new(None),
+            sealing: Arc::default(),
             arrived: watch::Sender::new(0),
             events,
             users,
@@ -153,7 +156,8 @@ impl ProjectStore {
                 let replaced = self.replaced_in_segments(&rows).await?;
                 let arrivals = rows.iter().map(|r| r.received_at).chain(rejected.iter().map(|r| r.rejected_at()));
                 let at = (arrivals.clone().min(), arrivals.max());
-                (Group { rows, replaced, rejected, ..Group::default() }, arrival, at)
+                let text_bytes = record.payload.len();
+                (Group { rows, text_bytes, replaced, rejected, ..Group::default() }, arrival, at)
             }
             PROFILES_RECORD => {
                 let ProfilesRecord { arrival, entries } = ProfilesRecord::decode(&record.payload).map_err(corrupt)?;
