@@ -91,15 +91,18 @@ impl Journal {
         self.table.snapshot().transaction(app_id).map(|lsn| Lsn(lsn.max(0) as u64))
     }
 
-    /// Stores rows as a file; answers the commit that will list it. Nobody sees the file before.
+    /// Stores rows as a file; answers the commit that will list it. Nobody sees the file before. `files` takes what may be
+    /// in the store when this fails.
     pub async fn write<R: JournalRow>(
         &self,
         rows: Vec<R>,
         at: DateTime<Utc>,
         transaction: Transaction,
+        files: &mut Vec<Path>,
     ) -> Result<TableCommit, StorageError> {
         let encoded = super::project::run_blocking(move || file::encode(&rows)).await?;
         let location = file::location(&self.root, &encoded.add.path);
+        files.push(location.clone());
         self.store.put(&location, encoded.bytes.into()).await?;
         Ok(TableCommit {
             operation: Operation::Append,

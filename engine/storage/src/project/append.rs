@@ -252,7 +252,7 @@ impl State {
         let mut summary = IngestSummary::default();
         let mut kept = Vec::with_capacity(events.len());
         let mut group = Group { rows: Vec::with_capacity(events.len()), ..Group::default() };
-        self.last_received_at = self.last_received_at.max(fates.received_from + events.len() as i64 - 1);
+        self.arrived(fates.received_from, events.len());
         for (index, (event, fate)) in events.into_iter().zip(fates.of).enumerate() {
             let received_at = fates.received_from + index as i64;
             let (earlier, overtaken_at) = match fate {
@@ -283,6 +283,13 @@ impl State {
         // What was overtaken lost when its successor arrived, which may be after others lost (J1).
         group.rejected.sort_unstable_by_key(RejectedEvent::rejected_at);
         Settled { summary, kept, group }
+    }
+
+    /// So many records have arrived, each a microsecond after the one before (P2).
+    pub(super) fn arrived(&mut self, received_from: i64, count: usize) {
+        if count > 0 {
+            self.last_received_at = self.last_received_at.max(received_from + count as i64 - 1);
+        }
     }
 
     fn place(&mut self, mut event: Event, received_at: i64) -> StoredEvent {

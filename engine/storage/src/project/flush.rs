@@ -246,8 +246,8 @@ impl ProjectStore {
             lsn: cut.lsn,
             received_at: cut.received_at,
             users: self.write_users(&cut.users, cut.lsn, files).await?,
-            rejected: self.write_journal(&self.rejected, cut.rejected, cut.flushed.rejected, cut.lsn).await?,
-            profiles: self.write_journal(&self.profiles, cut.profiles, cut.flushed.profiles, cut.lsn).await?,
+            rejected: self.write_journal(&self.rejected, cut.rejected, (cut.flushed.rejected, cut.lsn), files).await?,
+            profiles: self.write_journal(&self.profiles, cut.profiles, (cut.flushed.profiles, cut.lsn), files).await?,
             events: TableCommit {
                 operation: Operation::Append,
                 at: Utc::now(),
@@ -274,13 +274,13 @@ impl ProjectStore {
         &self,
         journal: &Journal,
         rows: Vec<R>,
-        from: Option<Lsn>,
-        to: Lsn,
+        (from, to): (Option<Lsn>, Lsn),
+        files: &mut Vec<Path>,
     ) -> Result<Option<TableCommit>, StorageError> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let commit = journal.write(rows, Utc::now(), self.transaction(from, to)).await?;
+        let commit = journal.write(rows, Utc::now(), self.transaction(from, to), files).await?;
         failpoint::hit("flush::after_put")?;
         Ok(Some(commit))
     }

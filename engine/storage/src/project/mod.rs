@@ -37,6 +37,9 @@ mod snapshot;
 mod tables;
 mod unflushed;
 
+#[cfg(test)]
+mod tests;
+
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
 pub use dump::record_contents;
 pub use follow::Arrived;

@@ -40,7 +40,7 @@ impl ProjectStore {
                 let payload = encoded.record(updates.len(), &arrival, received_from);
                 let entry = Entry { project: self.id.0, kind: PROFILES_RECORD, payload };
                 let (lsn, durable) = self.queue(place, entry)?;
-                state.last_received_at = state.last_received_at.max(received_from + updates.len() as i64 - 1);
+                state.arrived(received_from, updates.len());
                 let profiles = profile_entries(updates, &arrival, received_from);
                 state.enqueue(lsn, Group { profiles, ..Group::default() }, &arrival, received_from);
                 durable

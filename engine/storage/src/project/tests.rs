@@ -1,0 +1,280 @@
+//! Any history of requests, flushes, faults of the store and crashes, against lists that are kept by hand: events, the
+//! copies that lost, changes of profiles, and how far an import has got. P1, P2, P5 and P6 at every step.
+
+mod model;
+mod store;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use footfall_model::{Event, ProfileTarget, ProfileUpdate, ProjectId, StoredEvent, Value};
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::columns::RowReader;
+use crate::journal::{JournalRow, JournalView, RejectReason, RejectedEvent, Wanted};
+use crate::kept::{KeptBudget, KeptLimits};
+use crate::log::{Log, LogOptions};
+use crate::segment::SegmentCaches;
+use crate::{Arrival, ImportBatch, KeyCache, ProjectOptions, ProjectStore, Recovered, Shared, StorageError};
+use model::Model;
+use store::{Fault, FlakyStore};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Keys and versions; few of both, so that requests repeat and replace each other's events. `part`: as the next part
+    /// of the import, or as the last one again. `flushing`: while a flush runs.
+    Append {
+        events: Vec<(u8, u8)>,
+        source: u8,
+        part: Option<Part>,
+        flushing: bool,
+    },
+    Profiles {
+        updates: Vec<u8>,
+        part: Option<Part>,
+    },
+    Flush,
+    /// What happens to the next writes of the store.
+    Faults(Vec<Fault>),
+    /// `kill -9`, and a start. `trimmed`: the log has let go of what every table has, before.
+    Crash {
+        trimmed: bool,
+    },
+    /// The clock is set back.
+    ClockBack,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Next,
+    Again,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let part = || prop::option::weighted(0.3, prop_oneof![Just(Part::Next), Just(Part::Again)]);
+    let events = prop::collection::vec((0..14_u8, 0..3_u8), 0..7);
+    let append = (events, 0..3_u8, part(), prop::bool::weighted(0.2))
+        .prop_map(|(events, source, part, flushing)| Step::Append { events, source, part, flushing });
+    let profiles =
+        (prop::collection::vec(0..4_u8, 0..4), part()).prop_map(|(updates, part)| Step::Profiles { updates, part });
+    let step = prop_oneof![
+        10 => append,
+        3 => profiles,
+        4 => Just(Step::Flush),
+        3 => prop::collection::vec(store::fault(), 1..9).prop_map(Step::Faults),
+        2 => any::<bool>().prop_map(|trimmed| Step::Crash { trimmed }),
+        1 => Just(Step::ClockBack),
+    ];
+    prop::collection::vec(step, 1..30)
+}
+
+fn event((key, version): (u8, u8)) -> Event {
+    Event {
+        name: ["Play", "Stop"][usize::from(key % 2)].into(),
+        distinct_id: if key % 7 == 0 { String::new() } else { format!("u{}", key % 5) },
+        // Two days, and near the boundary between them.
+        time: 86_400_000 + i64::from(key / 4) * 1_000 - 1_000,
+        insert_id: format!("i{key}"),
+        // One key in seven is generated: never a duplicate.
+        insert_id_generated: key == 13,
+        properties: vec![("v".into(), Value::Int(version.into())), ("t".into(), Value::Text("x\"y".into()))],
+    }
+}
+
+fn update(kind: u8) -> ProfileUpdate {
+    let target = match kind {
+        0 | 1 => ProfileTarget::Person { distinct_id: format!("u{kind}") },
+        _ => ProfileTarget::Group { key: "company".into(), id: format!("g{kind}") },
+    };
+    ProfileUpdate { target, record: Value::Map(vec![("$set".into(), Value::Map(vec![("n".into(), Value::Int(1))]))]) }
+}
+
+struct Fixture {
+    dir: TempDir,
+    objects: Arc<FlakyStore>,
+    log: Arc<Log>,
+    store: Arc<ProjectStore>,
+}
+
+impl Fixture {
+    async fn open(dir: TempDir, objects: Arc<FlakyStore>) -> Self {
+        let mut recovered = Vec::new();
+        let collect = |record: crate::log::Record<'_>| {
+            let payload = record.payload.to_vec().into();
+            recovered.push(Recovered { lsn: record.lsn, kind: record.kind, payload });
+            Ok::<_, Infallible>(())
+        };
+        let options = LogOptions { segment_bytes: 2 << 10, ..LogOptions::new(dir.path()) };
+        let (log, recovery) = Log::open(options, collect).unwrap();
+        let log = Arc::new(log);
+        let shared = Shared {
+            log: log.clone(),
+            log_id: recovery.node,
+            log_start: recovery.next_lsn,
+            store: objects.clone(),
+            segments: SegmentCaches::new(1 << 20),
+            // Too few bytes for keys to stay: filters and files answer.
+            keys: KeyCache::new(300),
+            kept: KeptBudget::new(0),
+        };
+        let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
+        let options = ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 1 << 20, kept };
+        let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
+        Self { dir, objects, log, store }
+    }
+
+    /// What a crash leaves: the files as they are, nothing of the memory.
+    async fn crash(self, trimmed: bool) -> Self {
+        if trimmed {
+            let needed = self.store.oldest_unflushed();
+            let last = self.store.state.lock().unflushed.flushed().unwrap_or_default();
+            let up_to = needed.map_or(last, |oldest| crate::log::Lsn(oldest.0 - 1));
+            self.log.release(up_to).unwrap();
+        }
+        let Self { dir, objects, log, store } = self;
+        // Requests to the store that hang on the wire arrive when nobody waits for them any more.
+        objects.forget_faults();
+        log.close();
+        drop((log, store));
+        Self::open(dir, objects).await
+    }
+
+    /// Everything a query sees, by arrival.
+    async fn events(&self) -> Vec<StoredEvent> {
+        let snapshot = self.store.snapshot().unwrap();
+        let mut seen = Vec::new();
+        for chunk in &snapshot.live {
+            let reader = RowReader::try_new(&chunk.batch).unwrap();
+            let rows = (0..chunk.rows()).filter(|row| !snapshot.is_live_row_masked(chunk.first + *row as u64));
+            seen.extend(rows.map(|row| reader.stored_event(row)));
+        }
+        for segment in snapshot.segments.iter() {
+            let reader = RowReader::try_new(&snapshot.files.read_all(segment).await.unwrap()).unwrap();
+            let masked = snapshot.masked_rows(segment);
+            let rows = (0..segment.rows as u32).filter(|row| masked.is_none_or(|masked| !masked.contains(*row)));
+            seen.extend(rows.map(|row| reader.stored_event(row as usize)));
+        }
+        seen.sort_by_key(|row| row.received_at);
+        seen
+    }
+
+    async fn check(&self, model: &Model, claim: &str) {
+        let events = self.events().await;
+        let seen: Vec<_> =
+            events.iter().map(|row| (row.received_at, row.event.insert_id.clone(), version(row))).collect();
+        assert_eq!(seen, model.events(), "{claim}: events");
+        let snapshot = self.store.snapshot().unwrap();
+        let rejected = rows(&snapshot.rejected).await;
+        assert_eq!(rejected.len(), model.rejected.len(), "{claim}: losers");
+        for (mut seen, expected) in rejected.into_iter().zip(&model.rejected) {
+            seen.properties = model::sorted(&seen.properties);
+            // By which way a copy came is forgotten when it is flushed.
+            let forgotten = seen.reason == RejectReason::Superseded && seen.source.is_none();
+            let source = if forgotten { None } else { expected.source.clone() };
+            assert_eq!(seen, RejectedEvent { source, ..expected.clone() }, "{claim}: a loser");
+        }
+        assert_eq!(rows(&snapshot.profiles).await, model.profiles, "{claim}: profiles");
+        let position = self.store.import_position("history").await.unwrap();
+        assert_eq!(position, model.part, "{claim}: import");
+    }
+}
+
+fn version(row: &StoredEvent) -> i64 {
+    let value = row.event.properties.iter().find(|(name, _)| name == "v").map(|(_, value)| value);
+    let Some(Value::Int(version)) = value else { panic!("no version in {row:?}") };
+    *version
+}
+
+/// A journal's rows, after checking that both ways of reading it agree.
+async fn rows<R: JournalRow + PartialEq + std::fmt::Debug>(view: &JournalView<R>) -> Vec<R> {
+    let batches: Vec<_> = view.batches().try_collect().await.unwrap();
+    let rows: Vec<R> = batches.iter().flat_map(|batch| R::from_batch(batch).unwrap()).collect();
+    assert!(rows.windows(2).all(|two| two[0].order() < two[1].order()), "J1: {rows:?}");
+    for before in [i64::MAX, rows.get(rows.len() / 2).map_or(0, R::order)] {
+        let mut newest = Vec::new();
+        view.newest_before(before, |row: R| {
+            newest.push(row);
+            Wanted::More
+        })
+        .await
+        .unwrap();
+        newest.reverse();
+        let expected: Vec<R> = rows.iter().filter(|row| row.order() < before).cloned().collect();
+        assert_eq!(newest, expected, "read backwards");
+    }
+    rows
+}
+
+fn arrival(model: &Model, source: u8, part: Option<Part>) -> Arrival {
+    let sequence = match part {
+        None => None,
+        Some(Part::Next) => Some(model.part.map_or(3, |part| part + 2)),
+        Some(Part::Again) => model.part,
+    };
+    let batch = sequence.map(|sequence| ImportBatch { import: "history".into(), sequence });
+    Arrival { batch, ..Arrival::from_source(["", "/track", "/import"][usize::from(source)]) }
+}
+
+async fn run(steps: Vec<Step>) {
+    let objects = FlakyStore::new(Arc::new(InMemory::new()));
+    let mut fixture = Fixture::open(TempDir::new().unwrap(), objects).await;
+    let mut model = Model::default();
+    let mut now = 1_000_000;
+    for step in steps {
+        let claim = format!("{step:?}");
+        now += 10;
+        match step {
+            Step::Append { events, source, part, flushing } => {
+                let events: Vec<Event> = events.into_iter().map(event).collect();
+                let arrival = arrival(&model, source, part);
+                let append = fixture.store.append(events.clone(), arrival.clone(), now);
+                let (outcome, _) = match flushing {
+                    // A flush may fail, the store does what it likes.
+                    true => tokio::join!(append, async { drop(fixture.store.flush().await) }),
+                    false => (append.await, ()),
+                };
+                match outcome {
+                    Ok(summary) => assert_eq!(summary, model.append(&events, &arrival, now), "{claim}"),
+                    // A row would be replaced of which nobody knows whether it is in a segment.
+                    Err(StorageError::Backpressure { .. }) => {}
+                    Err(other) => panic!("{claim}: {other:?}"),
+                }
+            }
+            Step::Profiles { updates, part } => {
+                let updates: Vec<ProfileUpdate> = updates.into_iter().map(update).collect();
+                let arrival = arrival(&model, 1, part);
+                fixture.store.record_profiles(updates.clone(), arrival.clone(), now).await.unwrap();
+                model.record_profiles(&updates, &arrival, now);
+            }
+            Step::Flush => drop(fixture.store.flush().await),
+            Step::Faults(faults) => fixture.objects.script(faults),
+            Step::Crash { trimmed } => fixture = fixture.crash(trimmed).await,
+            Step::ClockBack => now -= 500_000,
+        }
+        fixture.check(&model, &claim).await;
+    }
+    // A commit of the process before that arrived late stops flushes until the next start.
+    fixture = fixture.crash(true).await;
+    fixture.objects.deliver_late().await;
+    fixture = fixture.crash(true).await;
+    fixture.check(&model, "after the last crash").await;
+    fixture.store.flush().await.unwrap();
+    assert_eq!((fixture.store.live_rows(), fixture.store.oldest_unflushed()), (0, None), "all is in tables");
+    fixture.check(&model, "flushed").await;
+    fixture = fixture.crash(true).await;
+    assert_eq!(fixture.store.live_rows(), 0);
+    fixture.check(&model, "from tables alone").await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_leaves_what_lists_would(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(run(steps));
+    }
+}
