@@ -183,3 +183,6 @@ async fn has_time(files: &SegmentFiles, segment: &Segment, event: &Event) -> Res
     }
     Ok(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,11 @@ enum Step {
         updates: Vec<u8>,
         part: Option<Part>,
     },
-    Flush,
+    /// `away_after`: the store takes so many writes and no more, until the step is over. `crash`: before that.
+    Flush {
+        away_after: Option<usize>,
+        crash: bool,
+    },
     /// What happens to the next writes of the store.
     Faults(Vec<Fault>),
     /// `kill -9`, and a start. `trimmed`: the log has let go of what every table has, before.
@@ -60,10 +64,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         .prop_map(|(events, source, part, flushing)| Step::Append { events, source, part, flushing });
     let profiles =
         (prop::collection::vec(0..4_u8, 0..4), part()).prop_map(|(updates, part)| Step::Profiles { updates, part });
+    // A flush writes up to four segments, users, journals, and their commits.
+    let flush = (prop::option::weighted(0.6, 1..16_usize), prop::bool::weighted(0.5))
+        .prop_map(|(away_after, crash)| Step::Flush { away_after, crash });
     let step = prop_oneof![
         10 => append,
         3 => profiles,
-        4 => Just(Step::Flush),
+        6 => flush,
         3 => prop::collection::vec(store::fault(), 1..9).prop_map(Step::Faults),
         2 => any::<bool>().prop_map(|trimmed| Step::Crash { trimmed }),
         1 => Just(Step::ClockBack),
@@ -249,7 +256,14 @@ async fn run(steps: Vec<Step>) {
                 fixture.store.record_profiles(updates.clone(), arrival.clone(), now).await.unwrap();
                 model.record_profiles(&updates, &arrival, now);
             }
-            Step::Flush => drop(fixture.store.flush().await),
+            Step::Flush { away_after, crash } => {
+                fixture.objects.away_after(away_after.unwrap_or(usize::MAX));
+                let _ = fixture.store.flush().await;
+                if crash {
+                    fixture = fixture.crash(false).await;
+                }
+                fixture.objects.forget_faults();
+            }
             Step::Faults(faults) => fixture.objects.script(faults),
             Step::Crash { trimmed } => fixture = fixture.crash(trimmed).await,
             Step::ClockBack => now -= 500_000,
@@ -270,7 +284,7 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_leaves_what_lists_would(steps in steps()) {

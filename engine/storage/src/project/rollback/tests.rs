@@ -271,7 +271,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn p5_what_the_log_could_not_take_leaves_no_trace(rounds in prop::collection::vec(round(), 1..8)) {
+    fn p7_what_the_log_could_not_take_leaves_no_trace(rounds in prop::collection::vec(round(), 1..8)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(check(rounds));
     }

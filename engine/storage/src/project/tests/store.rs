@@ -34,12 +34,19 @@ pub fn fault() -> impl Strategy<Value = Fault> {
 pub struct FlakyStore {
     objects: Arc<InMemory>,
     faults: Mutex<VecDeque<Fault>>,
+    /// Writes that still succeed before the store is away.
+    writes_left: Mutex<usize>,
     late: Mutex<Vec<(Path, PutPayload)>>,
 }
 
 impl FlakyStore {
     pub fn new(objects: Arc<InMemory>) -> Arc<Self> {
-        Arc::new(Self { objects, faults: Mutex::default(), late: Mutex::default() })
+        Arc::new(Self {
+            objects,
+            faults: Mutex::default(),
+            writes_left: Mutex::new(usize::MAX),
+            late: Mutex::default(),
+        })
     }
 
     /// The fates of the next writes, in order; a table repeats each of its commits a few times.
@@ -47,7 +54,13 @@ impl FlakyStore {
         self.faults.lock().extend(faults);
     }
 
+    /// The store is away after so many writes, until [`Self::forget_faults`].
+    pub fn away_after(&self, writes: usize) {
+        *self.writes_left.lock() = writes;
+    }
+
     pub fn forget_faults(&self) {
+        *self.writes_left.lock() = usize::MAX;
         self.faults.lock().clear();
     }
 
@@ -68,7 +81,15 @@ impl fmt::Display for FlakyStore {
 #[async_trait::async_trait]
 impl ObjectStore for FlakyStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        let fault = self.faults.lock().pop_front().unwrap_or(Fault::None);
+        let is_there = {
+            let mut left = self.writes_left.lock();
+            *left = left.saturating_sub(1);
+            *left > 0
+        };
+        let fault = match is_there {
+            true => self.faults.lock().pop_front().unwrap_or(Fault::None),
+            false => Fault::LostRequest,
+        };
         let unavailable = || Error::Generic { store: "FlakyStore", source: "injected: 503".into() };
         match fault {
             Fault::None => self.objects.put_opts(location, payload, options).await,
