@@ -25,11 +25,14 @@ impl DataDirectory {
         std::fs::create_dir_all(path).map_err(|e| unavailable("created", &e))?;
         let file = File::options().create(true).truncate(false).write(true).open(path.join("LOCK"));
         let file = file.map_err(|e| unavailable("locked", &e))?;
-        let deadline = Instant::now() + patience;
+        // None: for ever.
+        let deadline = Instant::now().checked_add(patience);
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { path: path.to_owned(), _lock: file }),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => tokio::time::sleep(TRY_EVERY).await,
+                Err(TryLockError::WouldBlock) if deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+                    tokio::time::sleep(TRY_EVERY).await;
+                }
                 Err(TryLockError::WouldBlock) => {
                     let message = "the data directory is in use by another process";
                     return Err(Error::new(ErrorKind::Conflict, "locked", message));

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::commands::{CommandError, print};
-use crate::config::Settings;
+use crate::config::{Settings, seconds};
 use crate::health::Health;
 use crate::http::{HealthState, app, health, porch};
 use crate::intake::Books;
@@ -56,6 +56,9 @@ pub struct Server {
     front: Front,
     /// What works for the engine in the background.
     tasks: JoinSet<()>,
+    /// Flushes that were begun for the end. None is broken off while its engine is still wanted: another flush would not
+    /// know how far it had got.
+    flushes: JoinSet<()>,
 }
 
 /// What is in front of the engine, and stays when the engine goes.
@@ -94,7 +97,7 @@ impl Server {
         let socket = Socket::open(settings, inherited).await?;
         // Whoever has the directory also answers on a socket that we were given; we must not take connections from it
         // before we can answer them.
-        let patience = settings.takeover.map(Duration::from_secs);
+        let patience = settings.takeover.map(seconds);
         let patience = patience.unwrap_or(if socket.activated { TAKEOVER } else { Duration::ZERO });
         let directory = tokio::select! {
             directory = DataDirectory::take(&settings.data_dir, patience) => directory?,
@@ -121,7 +124,7 @@ impl Server {
             _signals: signals,
         };
         let Behind { state, tasks } = front.open(settings, directory).await?;
-        Ok(Some(Self { state, settings: settings.clone(), front, tasks }))
+        Ok(Some(Self { state, settings: settings.clone(), front, tasks, flushes: JoinSet::new() }))
     }
 
     /// Completes at the first signal to stop.
@@ -161,15 +164,14 @@ impl Server {
         notify("STOPPING=1");
         let front = self.front;
         let began = Instant::now();
-        let drain_max = Duration::from_secs(self.settings.drain_timeout);
+        let drain_max = seconds(self.settings.drain_timeout);
         front.acceptor.enter(Mode::Leaving);
-        tokio::time::sleep(Duration::from_secs(self.settings.drain_delay)).await;
-        let mut flush = JoinSet::new();
+        tokio::time::sleep(seconds(self.settings.drain_delay)).await;
         if front.activated {
             // Requests wait in the kernel's queue from when we stop to accept until our successor answers. So what takes
             // time is done before.
             let linger = tokio::time::sleep(front.limits.linger);
-            ((), flush) = tokio::join!(linger, flush_within(&self.state.engine, drain_max));
+            tokio::join!(linger, flush_within(&self.state.engine, &mut self.flushes, drain_max));
             front.acceptor.calm(drain_max).await;
         }
         front.acceptor.close(Instant::now() + drain_max).await;
@@ -178,7 +180,6 @@ impl Server {
         self.tasks.shutdown().await;
         self.state.intake.save().await;
         let closed = tokio::time::timeout(CLOSE_MAX, self.state.engine.close()).await;
-        drop(flush);
         tracing::info!(took = ?began.elapsed(), "stopped");
         match closed {
             Ok(closed) => Ok(closed?),
@@ -189,14 +190,11 @@ impl Server {
     }
 }
 
-/// Begins a flush and waits for it, but only so long: it goes on until it is dropped, for half a flush is worth nothing.
-/// How it went shows at the next one.
-async fn flush_within(engine: &Arc<Engine>, patience: Duration) -> JoinSet<()> {
+/// Begins a flush and waits for it, but only so long: it goes on in `flushes`. How it went shows at the next one.
+async fn flush_within(engine: &Arc<Engine>, flushes: &mut JoinSet<()>, patience: Duration) {
     let engine = engine.clone();
-    let mut flush = JoinSet::new();
-    flush.spawn(async move { drop(engine.flush().await) });
-    drop(tokio::time::timeout(patience, flush.join_next()).await);
-    flush
+    flushes.spawn(async move { drop(engine.flush().await) });
+    drop(tokio::time::timeout(patience, flushes.join_next()).await);
 }
 
 impl Front {

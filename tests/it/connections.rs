@@ -58,8 +58,8 @@ async fn serve_others(project: &Project, server: &Server, round: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_idle_and_slow_clients_keep_nobody_waiting_and_are_let_go() {
-    let options = ServerOptions::default().env("FOOTFALL_IDLE_TIMEOUT", 15).env("FOOTFALL_HEADER_TIMEOUT", 10);
-    let server = Server::start(options.env("FOOTFALL_BODY_TIMEOUT", 10)).await;
+    let options = ServerOptions::default().env("FOOTFALL_IDLE_TIMEOUT", 20).env("FOOTFALL_HEADER_TIMEOUT", 15);
+    let server = Server::start(options.env("FOOTFALL_BODY_TIMEOUT", 15)).await;
     let project = server.create_project("p").await;
     serve_others(&project, &server, 0).await;
     let before = server.memory_bytes();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{CommandError, print};
-use crate::config::Settings;
+use crate::config::{Settings, seconds};
 use crate::local::{LocalClient, ServerRecord};
 
 /// Beyond the time that requests may take to finish: for reading the log.
@@ -25,7 +25,7 @@ pub async fn run(settings: &Settings) -> Result<(), CommandError> {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    let patience = PATIENCE + Duration::from_secs(settings.drain_timeout);
+    let patience = PATIENCE + seconds(settings.drain_timeout);
     let successor = tokio::time::timeout(patience, successor).await;
     let successor = successor.map_err(|_| CommandError::failed("the server has not come back; its log says why"))?;
     let Some(gap) = successor.handed_over_ms else {

@@ -21,7 +21,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 pub use args::{Cli, Command, ProjectCommand};
 pub use ingest::IngestSettings;
 pub use log::{DumpFormat, DumpSettings, LogCommand, SalvageSettings};
-pub use settings::{ImportFormat, ImportSettings, Settings, SqlFormat, TimeUnit};
+pub use settings::{ImportFormat, ImportSettings, Settings, SqlFormat, TimeUnit, seconds};
 
 /// Set by a server for its successor, never by a person: when it stopped answering, in Unix milliseconds.
 pub const HANDED_OVER_AT: &str = "FOOTFALL_HANDED_OVER_AT";

@@ -192,15 +192,22 @@ impl Default for DemoSettings {
     }
 }
 
+/// As good as for ever, and still a time that can be added to others.
+const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
+
+/// A time that somebody has configured.
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds.min(LONGEST_SECONDS))
+}
+
 impl Settings {
     pub fn limits(&self) -> Limits {
-        let seconds = |seconds: NonZeroU64| Duration::from_secs(seconds.get());
         Limits {
-            header: seconds(self.header_timeout),
-            body: seconds(self.body_timeout),
-            idle: seconds(self.idle_timeout),
-            write: seconds(self.write_timeout),
-            linger: Duration::from_secs(self.linger),
+            header: seconds(self.header_timeout.get()),
+            body: seconds(self.body_timeout.get()),
+            idle: seconds(self.idle_timeout.get()),
+            write: seconds(self.write_timeout.get()),
+            linger: seconds(self.linger),
             connections_max: self.connections_max.get(),
         }
     }

@@ -44,7 +44,7 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
             let mut response = shared.gate.answer(request).await;
             // Whatever the handler made of half a body: that it came too slowly is the news.
             if late.load(Ordering::Acquire) {
-                response = too_slow();
+                response = too_slow(&response);
             }
             if shared.is_leaving() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -55,9 +55,13 @@ impl hyper::service::Service<Request<Incoming>> for Requests {
     }
 }
 
-fn too_slow() -> Response<Body> {
+/// In place of `response`, of which it keeps what tells a browser that the page may read it.
+fn too_slow(response: &Response<Body>) -> Response<Body> {
     let body = Json(serde_json::json!({"error": "the request's body came too slowly", "status": "error"}));
-    (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")], body).into_response()
+    let mut slow = (StatusCode::REQUEST_TIMEOUT, [(header::CONNECTION, "close")], body).into_response();
+    let kept = response.headers().iter().filter(|(name, _)| name.as_str().starts_with("access-control-"));
+    slow.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    slow
 }
 
 fn is_event_stream(response: &Response<Body>) -> bool {

@@ -3,19 +3,24 @@
 //! The program on disk is tried out first; if it does not start, nothing has happened. Then everything that takes time
 //! is done while requests are answered as ever: the flush, and waiting for old requests to end. Only then does the
 //! listener hold: what is under way is finished, and what comes is queued by the kernel, in the listening socket and in
-//! those of idle connections, which all go on to the next program, under the same process id. What the flush has left in
-//! the log the next program reads from there: writing it out now would take longer (ARCHITECTURE.md has the figures).
+//! those of idle connections, which all go on to the next program, under the same process id.
+//!
+//! The flush comes before the hold, and what arrives meanwhile is left to the log. Measured, unoptimised, with 50,000 live
+//! rows: to write them out takes 0.92 s and to read them from the log 0.99 s, so neither belongs where somebody waits for
+//! it. This way requests wait for 45 ms, and for 42 ms with nothing to flush, which is what a start takes.
 //!
 //! If the last step fails, the engine is opened again and the sockets are served on.
 
 use std::time::{Duration, SystemTime};
 
 use footfall_engine::DataDirectory;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::behind::Behind;
 use super::{Server, flush_within};
 use crate::commands::CommandError;
+use crate::config::seconds;
 use crate::listen::{Acceptor, Mode};
 use crate::local::ServerFile;
 use crate::phase::{RestartRequest, Stage};
@@ -44,27 +49,28 @@ impl Server {
 
     /// Becomes the next program, and does not return if all goes well. `Ok` is a server that goes on: it was told to stop,
     /// or the program could not be started after all.
-    pub(super) async fn hand_over(self, file: ServerFile) -> Result<(Self, ServerFile), CommandError> {
+    pub(super) async fn hand_over(mut self, file: ServerFile) -> Result<(Self, ServerFile), CommandError> {
         self.front.phase.enter(Stage::Restarting);
         tracing::info!(program = %self.front.program.path().display(), "restarting");
         self.front.acceptor.enter(Mode::Settling);
-        let drain_max = Duration::from_secs(self.settings.drain_timeout);
-        let flush = tokio::select! {
-            flush = self.settle(drain_max) => flush,
-            () = self.stopped() => return Ok((self, file)),
-        };
+        let drain_max = seconds(self.settings.drain_timeout);
+        let stopped = self.stopped();
+        tokio::select! {
+            () = self.settle(drain_max) => {}
+            () = stopped => return Ok((self, file)),
+        }
         let since = now();
-        let Self { state, settings, mut front, mut tasks } = self;
+        let Self { state, settings, mut front, mut tasks, flushes } = self;
         let sockets = front.acceptor.hand_over(Instant::now() + HOLD_MAX).await;
         let sockets = sockets.map_err(|e| CommandError::failed(format!("the listener failed: {e}")))?;
         front.gate.close();
         tasks.shutdown().await;
         state.intake.save().await;
         state.engine.suspend().await;
-        drop(flush);
+        drop(flushes);
+        file.keep();
         if front.phase.stage() != Stage::Stopping {
             tracing::info!(held = ?gap_since(since), connections = sockets.connections.len(), "handing over");
-            file.keep();
             let error = front.program.exec(&sockets, front.activated, since);
             tracing::error!(%error, program = %front.program.path().display(), "cannot become the next program; going on");
         }
@@ -74,14 +80,13 @@ impl Server {
         front.acceptor = acceptor.map_err(|e| CommandError::failed(format!("the listener failed: {e}")))?;
         let Behind { state, tasks } = front.open(&settings, directory).await?;
         let file = front.open_gate(&settings, &state)?;
-        Ok((Self { state, settings, front, tasks }, file))
+        Ok((Self { state, settings, front, tasks, flushes: JoinSet::new() }, file))
     }
 
     /// Does while everything is answered what would take long afterwards.
-    async fn settle(&self, within: Duration) -> tokio::task::JoinSet<()> {
-        let flush = flush_within(&self.state.engine, within).await;
+    async fn settle(&mut self, within: Duration) {
+        flush_within(&self.state.engine, &mut self.flushes, within).await;
         self.front.acceptor.calm(within).await;
-        flush
     }
 }
 

@@ -84,7 +84,7 @@ async fn run_and_end(server: &mut Server, load: &Arc<Load>, cycle: &Cycle) -> us
         }
         Ending::HandOver { after, killed_after } => {
             tokio::time::sleep(*after).await;
-            server.signal("-USR2").await;
+            server.signal("USR2").await;
             tokio::time::sleep(*killed_after).await;
             server.kill().await;
         }

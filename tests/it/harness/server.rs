@@ -236,17 +236,10 @@ impl Server {
 
     /// SIGTERM; the code that it ends with, if it ends by itself.
     pub async fn terminate(&mut self) -> Option<i32> {
-        self.signal("-TERM").await;
+        self.signal("TERM").await;
         let mut child = self.child.take().expect("a running server");
         let ended = timeout(STOPPED_WITHIN, child.wait()).await;
         ended.ok().and_then(Result::ok).and_then(|status| status.code())
-    }
-
-    /// Sends a signal, as in `-USR2`.
-    pub async fn signal(&self, signal: &str) {
-        let pid = self.child.as_ref().and_then(Child::id).expect("a running server").to_string();
-        let told = Command::new("kill").args([signal, &pid]).status().await.expect("kill is on the path");
-        assert!(told.success(), "{signal} was not delivered");
     }
 
     /// A clean stop, so that all rows are in segments, and a start on them.
