@@ -66,6 +66,7 @@ pub struct Engine {
     /// One project is attached at a time: its recovered records must not be taken twice.
     attaching: tokio::sync::Mutex<()>,
     sessions: Arc<Sessions>,
+    lookup_cache: Arc<lookup::LookupCache>,
     pool: QueryPool,
     /// Wakes the background task: a project has grown, or the engine closes.
     wake: Arc<tokio::sync::Notify>,
@@ -182,13 +183,13 @@ impl Engine {
         let project = self.project(project)?;
         let sessions = self.sessions.clone();
         let (query, params) = (query.to_owned(), params.to_vec());
-        let lookups = self.lookups(project.store.id());
+        let (lookups, cache) = (self.lookups(project.store.id()), self.lookup_cache.clone());
         let stream = self
             .pool
             .run(async move {
                 let snapshot = snapshot_of(&project)?;
                 let context = sessions.context(&snapshot, Shape::Sql)?;
-                lookup::register(&context, &query, &lookups).await?;
+                cache.register(&context, &query, &lookups).await?;
                 sql::run(&context, &query, &params).await
             })
             .await?;

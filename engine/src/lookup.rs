@@ -4,11 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use footfall_model::ProjectId;
 use footfall_query::catalog::lookup::{PREFIX, read};
 use footfall_query::{QueryError, sql};
 use footfall_storage::{Creation, LookupTable, LookupTables, Missing};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use uuid::Uuid;
 
 use crate::{Engine, Error, ErrorKind};
 
@@ -34,7 +39,7 @@ impl Engine {
     pub async fn replace_lookup_table(
         &self,
         project: ProjectId,
-        id: uuid::Uuid,
+        id: Uuid,
         csv: Bytes,
         missing: Missing,
     ) -> Result<bool, Error> {
@@ -46,17 +51,65 @@ impl Engine {
     }
 }
 
-/// Gives a statement the lookup tables that it names; one that names none costs nothing.
-pub(crate) async fn register(context: &SessionContext, query: &str, lookups: &LookupTables) -> Result<(), QueryError> {
-    let named = sql::lookup_tables_in(context, query);
-    if named.is_empty() {
-        return Ok(());
+/// Tables as SQL reads them, as long as they were not replaced.
+pub(crate) struct LookupCache(Cache<(ProjectId, Uuid), Arc<ParsedTable>, BySize>);
+
+struct ParsedTable {
+    version: u64,
+    table: Arc<MemTable>,
+    csv_bytes: usize,
+}
+
+#[derive(Clone)]
+struct BySize;
+
+impl Weighter<(ProjectId, Uuid), Arc<ParsedTable>> for BySize {
+    fn weight(&self, _: &(ProjectId, Uuid), parsed: &Arc<ParsedTable>) -> u64 {
+        // Columns take about as much room as the text they came from.
+        parsed.csv_bytes as u64 + 1
     }
-    for table in lookups.list().await?.into_iter().filter(|table| named.contains(&table.name)) {
-        if let Some(rows) = lookups.read(table.id).await? {
-            let name = TableReference::bare(format!("{PREFIX}{}", table.name));
-            context.register_table(name, Arc::new(read(&rows.csv)?))?;
+}
+
+impl LookupCache {
+    /// Keeps tables of so many bytes of CSV together.
+    pub fn new(bytes: u64) -> Self {
+        Self(Cache::with_weighter(64, bytes, BySize))
+    }
+
+    /// Gives a statement the lookup tables that it names; one that names none costs nothing.
+    pub async fn register(
+        &self,
+        context: &SessionContext,
+        query: &str,
+        lookups: &LookupTables,
+    ) -> Result<(), QueryError> {
+        let named = sql::lookup_tables_in(context, query);
+        if named.is_empty() {
+            return Ok(());
         }
+        for table in lookups.list().await?.into_iter().filter(|table| named.contains(&table.name)) {
+            if let Some(parsed) = self.parsed(&table, lookups).await? {
+                let name = TableReference::bare(format!("{PREFIX}{}", table.name));
+                context.register_table(name, parsed.table.clone())?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn parsed(
+        &self,
+        table: &LookupTable,
+        lookups: &LookupTables,
+    ) -> Result<Option<Arc<ParsedTable>>, QueryError> {
+        let key = (lookups.project(), table.id);
+        if let Some(kept) = self.0.get(&key).filter(|kept| kept.version >= table.version) {
+            return Ok(Some(kept));
+        }
+        let Some(rows) = lookups.read(table.id).await? else { return Ok(None) };
+        let parsed =
+            ParsedTable { version: rows.version, table: Arc::new(read(&rows.csv)?), csv_bytes: rows.csv.len() };
+        let parsed = Arc::new(parsed);
+        self.0.insert(key, parsed.clone());
+        Ok(Some(parsed))
+    }
 }

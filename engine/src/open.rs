@@ -19,12 +19,15 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
 use crate::log::{Announced, cannot_open, log_options};
+use crate::lookup::LookupCache;
 use crate::{DataDirectory, Engine, EngineOptions, Error, ErrorKind};
 
 /// Column chunks kept in memory.
 const CHUNK_CACHE_BYTES: u64 = 1 << 30;
 /// Keys of segments kept in memory for finding resent events.
 const KEY_CACHE_BYTES: u64 = 256 << 20;
+/// Lookup tables kept as columns, measured by their text.
+const LOOKUP_CACHE_BYTES: u64 = 256 << 20;
 /// What the operators of all running queries may hold together.
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
 /// How long a flush under way may take to end before a successor takes over.
@@ -85,6 +88,7 @@ impl Engine {
             QueryPool::new(options.query_threads).map_err(|e| unavailable("query threads cannot be started", &e))?;
         let engine = Arc::new(Self {
             viewers: Viewers::at_most(options.live.viewers_total),
+            lookup_cache: Arc::new(LookupCache::new(LOOKUP_CACHE_BYTES)),
             sessions: Arc::new(Sessions::new(runtime, options.query_threads)),
             options,
             log,

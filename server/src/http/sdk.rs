@@ -47,7 +47,7 @@ async fn settings(State(state): State<AppState>, headers: HeaderMap, uri: Uri) -
     answer(&state, &headers, &uri, nothing).await
 }
 
-/// SDKs of before 2022. They name no version of an answer that says no.
+/// The only call of SDKs from before 2022.
 async fn decide(State(state): State<AppState>, headers: HeaderMap, uri: Uri) -> Response {
     answer(&state, &headers, &uri, json!({"notifications": [], "surveys": [], "config": {}})).await
 }
