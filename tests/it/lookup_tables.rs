@@ -178,16 +178,45 @@ async fn size_and_number_of_uploads_are_limited() {
         "code": 413, "error": "request exceeds max limit of 104857600 bytes", "status": "Request Entity Too Large",
     });
     checks.equal("101 MB", (reply.status, reply.json()), (413, body));
-    for call in 3..=100 {
-        let status = Reply::of(put(&project, &id, format!("id\n{call}\n"))).await.status;
-        checks.equal(format!("call {call}"), status, 200);
+    for call in 3..=99 {
+        // One that is refused for its rows counts too.
+        let status = Reply::of(put(&project, &id, "id\n,\n")).await.status;
+        checks.equal(format!("call {call}"), status, 400);
     }
+    checks.equal("call 100", Reply::of(put(&project, &id, "id\n100\n")).await.status, 200);
     let reply = Reply::of(put(&project, &id, "id\nlate\n")).await;
     checks.equal("call 101", (reply.status, reply.json()["code"].clone()), (429, json!(429)));
     let wait: u64 = reply.header("retry-after").parse().expect("seconds");
     checks.holds("Retry-After is within a day", (80_000..=86_401).contains(&wait), wait);
+    // Refused before a byte of it is read, and yet nobody is hung up on: the connection takes the next request.
+    for _ in 0..20 {
+        let reply = Reply::of(put(&project, &id, vec![b'x'; 1 << 20])).await;
+        checks.equal("a megabyte more", reply.status, 429);
+        let reply = Reply::of(project.anonymous(Method::PUT, "/lookup-tables/x").body(vec![b'x'; 1 << 20])).await;
+        checks.equal("a megabyte of nobody", reply.status, 401);
+    }
     checks.equal("the last that was taken counts", ids(&project, "Accounts").await, vec![vec![json!(100.0)]]);
     checks.equal("lists are not limited", list(&project).await["code"].clone(), json!(200));
     created(&other, "Accounts", "id\na\n").await;
+    checks.finish();
+}
+
+#[tokio::test]
+async fn settings_say_how_many_and_whether_a_put_creates() {
+    let options = ServerOptions::never_flushing()
+        .env("FOOTFALL_LOOKUP_CALLS_PER_DAY", 2)
+        .env("FOOTFALL_LOOKUP_CREATE_MISSING", true)
+        .env("FOOTFALL_LOOKUP_BYTES_MAX", 1_000);
+    let server = Server::start(options).await;
+    let project = server.create_project("settings").await;
+    let mut checks = Checks::default();
+    let id = "6f1c2f1e-0000-4000-8000-000000000000";
+    checks.equal("created under its id", Reply::of(put(&project, id, "id\na\n")).await.status, 200);
+    checks.equal("listed", list(&project).await["results"].clone(), json!([{"id": id, "name": id}]));
+    checks.equal("readable", ids(&project, id).await, vec![vec![json!("a")]]);
+    let reply = Reply::of(put(&project, id, "id\n".repeat(400))).await;
+    let error = "request exceeds max limit of 1000 bytes";
+    checks.equal("1200 bytes", (reply.status, reply.json()["error"].clone()), (413, json!(error)));
+    checks.equal("the third call", Reply::of(put(&project, id, "id\nb\n")).await.status, 429);
     checks.finish();
 }

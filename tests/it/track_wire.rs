@@ -183,6 +183,31 @@ async fn i14_to_i16_special_forms_of_the_reply() {
 }
 
 #[tokio::test]
+async fn redirects_can_be_switched_off_and_unknown_tokens_reported() {
+    let options = ServerOptions::never_flushing()
+        .env("FOOTFALL_ALLOW_REDIRECT", false)
+        .env("FOOTFALL_REJECT_UNKNOWN_TOKEN", true)
+        .env("FOOTFALL_TRACK_WINDOW_DAYS", 0);
+    let server = Server::start(options).await;
+    let project = server.create_project("settings").await;
+    let mut checks = Checks::default();
+    let redirect =
+        project.anonymous(Method::GET, &format!("/track?data={}&redirect=https%3A%2F%2Fa.example", g1(&project)));
+    let reply = Reply::of(redirect).await;
+    checks.equal("no redirect", (reply.status, reply.text()), (200, "1".to_owned()));
+    let unknown = json!({"event": "E", "properties": {"token": "0123456789abcdef0123456789abcdef"}});
+    checks.equal(
+        "unknown",
+        Reply::of(post(&project, "application/json", unknown.to_string())).await.text(),
+        "0".into(),
+    );
+    let old = json!({"event": "Old", "properties": {"distinct_id": "u", "time": 1_700_000_000}});
+    checks.equal("of any age", project.track(&[old]).await.text(), "1".to_owned());
+    checks.equal("and stored", project.export("2023-11-14", "2023-11-14", &[]).await.len(), 1);
+    checks.finish();
+}
+
+#[tokio::test]
 async fn i17_and_i18_browsers_of_any_origin_may_call() {
     let mut wire = Wire::start().await;
     let origin = "https://a.example";

@@ -33,6 +33,12 @@ pub struct IngestSettings {
     pub reject_unknown_token: bool,
     /// Follow `redirect=`; whoever may send people through this server may send them anywhere.
     pub allow_redirect: bool,
+    /// Largest lookup table, before and after it is unzipped, in bytes.
+    pub lookup_bytes_max: usize,
+    /// Lookup tables that a project may create or replace within 24 hours; 0 for any number.
+    pub lookup_calls_per_day: usize,
+    /// A replacement of a lookup table that is not there creates it, under its id as its name.
+    pub lookup_create_missing: bool,
 }
 
 impl Default for IngestSettings {
@@ -50,6 +56,9 @@ impl Default for IngestSettings {
             track_window_days: 5,
             reject_unknown_token: false,
             allow_redirect: true,
+            lookup_bytes_max: 100 << 20,
+            lookup_calls_per_day: 100,
+            lookup_create_missing: false,
         }
     }
 }
@@ -114,4 +123,17 @@ pub struct IngestArgs {
     #[arg(default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     allow_redirect: Option<bool>,
+    /// Largest lookup table. [default: 104857600]
+    #[arg(long, env = "FOOTFALL_LOOKUP_BYTES_MAX", value_name = "BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup_bytes_max: Option<usize>,
+    /// Lookup tables that a project may create or replace within 24 hours; 0 for any number. [default: 100]
+    #[arg(long, env = "FOOTFALL_LOOKUP_CALLS_PER_DAY", value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup_calls_per_day: Option<usize>,
+    /// Create a lookup table that is replaced but not there, in place of answering 404.
+    #[arg(long, env = "FOOTFALL_LOOKUP_CREATE_MISSING", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup_create_missing: Option<bool>,
 }

@@ -3,21 +3,17 @@
 //! None of it exists here, so every answer is the one that means "nothing for you": it keeps an SDK from throwing, from
 //! trying again, and from recording what nobody would store.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::Params;
+use super::ingest::discard;
 use crate::auth::{basic_credentials, bearer};
 use crate::state::AppState;
-
-/// How much of a recording is read and thrown away before its connection is given up.
-const RECORDING_MAX: usize = 64 << 20;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -63,24 +59,10 @@ async fn record(State(state): State<AppState>, request: Request) -> Response {
 
 async fn take(state: &AppState, request: Request, reply: Value) -> Response {
     let (parts, body) = request.into_parts();
-    if !discard(body).await {
-        return refusal(StatusCode::PAYLOAD_TOO_LARGE, "request body is too large or incomplete");
+    if !discard(&parts.headers, body).await {
+        return refusal(StatusCode::BAD_REQUEST, "request body is incomplete");
     }
     answer(state, &parts.headers, &parts.uri, reply).await
-}
-
-/// Reads a body to its end, so that the connection can be used again. Tells whether it got there.
-async fn discard(body: Body) -> bool {
-    let mut chunks = body.into_data_stream();
-    let mut seen = 0usize;
-    while let Some(chunk) = chunks.next().await {
-        let Ok(chunk) = chunk else { return false };
-        seen = seen.saturating_add(chunk.len());
-        if seen > RECORDING_MAX {
-            return false;
-        }
-    }
-    true
 }
 
 async fn answer(state: &AppState, headers: &HeaderMap, uri: &Uri, reply: Value) -> Response {

@@ -157,6 +157,11 @@ pub(super) async fn read_uncounted(headers: &HeaderMap, body: Body, max: usize) 
     received.map(|received| received.bytes).map_err(|not_received| not_received.error)
 }
 
+/// Reads a body that nobody wants, so that the client gets to hear the reply. Tells whether it came to its end.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) -> bool {
+    matches!(read_uncounted(headers, body, 0).await, Ok(_) | Err(BodyError::TooLarge))
+}
+
 /// A body under way. Most arrive in one piece, which is then never copied.
 #[derive(Default)]
 struct Chunks {

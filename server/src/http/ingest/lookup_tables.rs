@@ -31,39 +31,23 @@ const NAME_MAX: usize = 100;
 /// Uploads in memory at once; more wait. Each may hold its text twice, zipped and not, and the hashes of its keys.
 const UPLOADS_AT_ONCE: usize = 2;
 
-/// What an operator may change about lookup tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookupSettings {
-    /// Largest table, before and after it is unzipped, in bytes.
-    pub csv_bytes_max: usize,
-    /// Tables that one project may create or replace within 24 hours. 0: any number.
-    pub calls_per_day: usize,
-    /// A replacement of a table that is not there creates it, under its id as its name.
-    pub create_missing: bool,
-}
-
-impl Default for LookupSettings {
-    fn default() -> Self {
-        Self { csv_bytes_max: 100 << 20, calls_per_day: 100, create_missing: false }
-    }
-}
-
-/// The settings, and what has been used up of them.
+/// What has been used up of the limits.
 pub(super) struct Uploads {
-    settings: LookupSettings,
     slots: Semaphore,
     /// When each project's calls of the last 24 hours came, oldest first.
     calls: Mutex<HashMap<ProjectId, VecDeque<Instant>>>,
 }
 
-impl Uploads {
-    pub fn new(settings: LookupSettings) -> Self {
-        Self { settings, slots: Semaphore::new(UPLOADS_AT_ONCE), calls: Mutex::default() }
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { slots: Semaphore::new(UPLOADS_AT_ONCE), calls: Mutex::default() }
     }
+}
 
-    /// Counts a call, or says how long to wait until one more is allowed.
-    fn count(&self, project: ProjectId, now: Instant) -> Result<(), Duration> {
-        if self.settings.calls_per_day == 0 {
+impl Uploads {
+    /// Counts a call, or says how long to wait until one more is allowed. No limit is 0.
+    fn count(&self, project: ProjectId, calls_per_day: usize, now: Instant) -> Result<(), Duration> {
+        if calls_per_day == 0 {
             return Ok(());
         }
         let mut calls = self.calls.lock();
@@ -72,7 +56,7 @@ impl Uploads {
             calls.pop_front();
         }
         match calls.front() {
-            Some(first) if calls.len() >= self.settings.calls_per_day => Err(DAY - now.duration_since(*first)),
+            Some(first) if calls.len() >= calls_per_day => Err(DAY - now.duration_since(*first)),
             _ => {
                 calls.push_back(now);
                 Ok(())
@@ -110,32 +94,51 @@ async fn list_all(state: &AppState, headers: &HeaderMap, uri: &Uri) -> Result<Va
 
 async fn create_one(state: &AppState, uploads: &Uploads, request: Request) -> Result<Value, Refusal> {
     let (parts, body) = request.into_parts();
-    let params = Params::parse(parts.uri.query(), None, b"")?;
-    let project = admit(state, uploads, &parts.headers, &params).await?;
-    let name = params.required("name")?;
-    let name = name.trim();
-    if name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
-        return Err(ApiError::parameter("name", "must not exceed 100 characters or hold control characters").into());
-    }
+    let checked = async {
+        let (project, params) = admit(state, uploads, &parts.headers, &parts.uri).await?;
+        Ok((project, table_name(&params)?))
+    };
+    let ((project, name), body) = or_discard(checked.await, &parts.headers, body).await?;
     let _slot = uploads.slots.acquire().await;
-    let csv = receive(&parts.headers, body, uploads.settings.csv_bytes_max).await?;
-    let table = state.engine.create_lookup_table(project.id, name, csv).await?;
+    let csv = receive(&parts.headers, body, state.intake.settings.lookup_bytes_max).await?;
+    let table = state.engine.create_lookup_table(project.id, &name, csv).await?;
     Ok(json!({"code": 200, "status": "OK", "results": described(&table)}))
 }
 
 async fn replace_one(state: &AppState, uploads: &Uploads, id: &str, request: Request) -> Result<Value, Refusal> {
     let (parts, body) = request.into_parts();
-    let params = Params::parse(parts.uri.query(), None, b"")?;
-    let project = admit(state, uploads, &parts.headers, &params).await?;
+    let admitted = admit(state, uploads, &parts.headers, &parts.uri).await;
+    let ((project, _), body) = or_discard(admitted, &parts.headers, body).await?;
     let _slot = uploads.slots.acquire().await;
-    let csv = receive(&parts.headers, body, uploads.settings.csv_bytes_max).await?;
+    let csv = receive(&parts.headers, body, state.intake.settings.lookup_bytes_max).await?;
     let not_found = || Refusal::NotFound(id.chars().take(NAME_MAX).collect());
-    let missing = if uploads.settings.create_missing { Missing::Create } else { Missing::Refuse };
+    let missing = if state.intake.settings.lookup_create_missing { Missing::Create } else { Missing::Refuse };
     let id = id.parse().map_err(|_| not_found())?;
     match state.engine.replace_lookup_table(project.id, id, csv, missing).await? {
         true => Ok(json!({"code": 200, "status": "OK"})),
         false => Err(not_found()),
     }
+}
+
+/// Refuses, but not before the client has sent everything: many look for no reply before, and a connection that ends
+/// under them is an error of another kind.
+async fn or_discard<T>(checked: Result<T, Refusal>, headers: &HeaderMap, body: Body) -> Result<(T, Body), Refusal> {
+    match checked {
+        Ok(found) => Ok((found, body)),
+        Err(refusal) => {
+            body::discard(headers, body).await;
+            Err(refusal)
+        }
+    }
+}
+
+fn table_name(params: &Params) -> Result<String, ApiError> {
+    let name = params.required("name")?;
+    let name = name.trim();
+    if name.chars().count() > NAME_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::parameter("name", "must not exceed 100 characters or hold control characters"));
+    }
+    Ok(name.to_owned())
 }
 
 fn described(table: &LookupTable) -> Value {
@@ -147,11 +150,13 @@ async fn admit(
     state: &AppState,
     uploads: &Uploads,
     headers: &HeaderMap,
-    params: &Params,
-) -> Result<Arc<Project>, Refusal> {
-    let project = authorize_for(state, headers, params, Role::may_ingest).await?;
-    uploads.count(project.id, Instant::now()).map_err(Refusal::TooOften)?;
-    Ok(project)
+    uri: &Uri,
+) -> Result<(Arc<Project>, Params), Refusal> {
+    let params = Params::parse(uri.query(), None, b"")?;
+    let project = authorize_for(state, headers, &params, Role::may_ingest).await?;
+    let calls_per_day = state.intake.settings.lookup_calls_per_day;
+    uploads.count(project.id, calls_per_day, Instant::now()).map_err(Refusal::TooOften)?;
+    Ok((project, params))
 }
 
 /// The body's text, checked.
@@ -159,7 +164,10 @@ async fn receive(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, R
     let zipped = match Encoding::of(headers) {
         Encoding::Plain => false,
         Encoding::Gzip => true,
-        Encoding::Unknown => return Err(ApiError::sentence("Content-Encoding", "must be gzip or absent").into()),
+        Encoding::Unknown => {
+            body::discard(headers, body).await;
+            return Err(ApiError::sentence("Content-Encoding", "content encoding must be gzip or absent").into());
+        }
     };
     let body = body::read_uncounted(headers, body, max).await.map_err(|error| match error {
         BodyError::TooLarge => Refusal::TooLarge { max },
@@ -238,15 +246,14 @@ mod tests {
     #[test]
     fn calls_are_counted_over_a_rolling_day_and_by_project() {
         const HOUR: Duration = Duration::from_secs(3_600);
-        let uploads = Uploads::new(LookupSettings { calls_per_day: 2, ..LookupSettings::default() });
+        let uploads = Uploads::default();
         let start = Instant::now();
-        let call = |project, hour: u32| uploads.count(ProjectId(project), start + HOUR * hour);
+        let call = |project, hour: u32| uploads.count(ProjectId(project), 2, start + HOUR * hour);
         assert_eq!((call(1, 0), call(1, 1)), (Ok(()), Ok(())));
         assert_eq!(call(1, 1), Err(DAY - HOUR));
         assert_eq!(call(2, 1), Ok(()));
         assert_eq!(call(1, 24), Ok(()));
         assert_eq!(call(1, 24), Err(HOUR));
-        let unlimited = Uploads::new(LookupSettings { calls_per_day: 0, ..LookupSettings::default() });
-        assert!((0..1_000).all(|_| unlimited.count(ProjectId(1), start).is_ok()));
+        assert!((0..1_000).all(|_| uploads.count(ProjectId(3), 0, start).is_ok()));
     }
 }

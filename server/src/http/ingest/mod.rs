@@ -2,8 +2,9 @@
 //! profile changes of the engine.
 //!
 //! receive (bounded, `body`) → unpack (`wire`) → whose is it → decode and validate (footfall-ingest) → one
-//! `Engine::ingest` per project (`store`) → reply. `visit` takes each step through admission and the books. A success is only ever said after the engine said that the events are durable. Here live wire forms,
-//! credentials and reply texts; what makes a record valid is footfall-ingest's business.
+//! `Engine::ingest` per project (`store`) → reply. `visit` takes each step through admission and the books. A success is
+//! only ever said after the engine said that the events are durable. Here live wire forms, credentials and reply texts;
+//! what makes a record valid is footfall-ingest's business.
 //!
 //! Cross-origin headers and the slash at the end of a path are added for all routes alike, outside of this module.
 
@@ -25,12 +26,13 @@ mod tests;
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, get, put};
 use axum::{Extension, Router};
 use footfall_engine::{Error, ErrorKind, failpoint};
 use footfall_ingest::{Fault, IdSource};
 
-pub use lookup_tables::LookupSettings;
 use lookup_tables::Uploads;
 
 use crate::quality::Refused;
@@ -43,20 +45,25 @@ pub fn routes() -> Router<AppState> {
         .route("/import", both(get(import::import).post(import::import)))
         .route("/engage", both(get(profiles::engage).post(profiles::engage)))
         .route("/groups", both(get(profiles::groups).post(profiles::groups)))
-        .merge(lookup_table_routes(LookupSettings::default()))
+        .merge(lookup_table_routes())
 }
 
 /// `/lookup-tables`, whose bodies have a limit of their own.
-fn lookup_table_routes(settings: LookupSettings) -> Router<AppState> {
+fn lookup_table_routes() -> Router<AppState> {
     Router::new()
         .route("/lookup-tables", get(lookup_tables::list).post(lookup_tables::create))
         .route("/lookup-tables/{id}", put(lookup_tables::replace))
-        .layer(Extension(Arc::new(Uploads::new(settings))))
+        .layer(Extension(Arc::new(Uploads::default())))
 }
 
 /// axum answers HEAD by running the GET handler. Link checkers send HEAD, and that is no visit.
 fn both(methods: MethodRouter<AppState>) -> MethodRouter<AppState> {
     methods.head(async || axum::http::StatusCode::OK)
+}
+
+/// Reads a body that nobody wants. Tells whether it came to its end.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) -> bool {
+    body::discard(headers, body).await
 }
 
 /// Everything of a request is stored; the next thing to happen is the reply.
