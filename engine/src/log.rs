@@ -110,7 +110,7 @@ impl Engine {
         };
         match outcome {
             Ok(_) => drop(self.announced.newest.lock().insert(project, bytes)),
-            Err(LogError::Stalled { .. } | LogError::Closed) => {}
+            Err(LogError::Stalled { .. } | LogError::Unavailable { .. } | LogError::Closed) => {}
             Err(error) => return Err(StorageError::from(error).into()),
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use footfall_engine::Error;
 use footfall_model::ProjectId;
 
@@ -25,6 +26,8 @@ pub struct Entry {
     pub project: Arc<Project>,
     /// How often the token was rotated; the token is that of the last rotation.
     rotations: u32,
+    /// As they are in the store.
+    files: Vec<(FileName, Bytes)>,
     api_secret: HashedSecret,
     username: String,
     account_role: Role,
@@ -32,11 +35,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    pub fn new(id: ProjectId, record: ProjectRecord) -> Result<Self, Error> {
+    pub fn new(id: ProjectId, record: ProjectRecord, file: Bytes) -> Result<Self, Error> {
         let project = record.project(id)?;
         Ok(Self {
             project: Arc::new(project),
             rotations: 0,
+            files: vec![(FileName::Project(id), file)],
             api_secret: record.api_secret,
             username: record.service_account.username,
             account_role: record.service_account.role,
@@ -46,6 +50,11 @@ impl Entry {
 
     pub fn rotations(&self) -> u32 {
         self.rotations
+    }
+
+    /// Everything the store has of the project.
+    pub fn files(&self) -> impl Iterator<Item = (FileName, &Bytes)> {
+        self.files.iter().map(|(name, bytes)| (*name, bytes))
     }
 }
 
@@ -112,13 +121,14 @@ impl Index {
     }
 
     /// The `number`-th rotation gave the project this token; the one before is void.
-    pub fn set_token(&mut self, id: ProjectId, number: u32, token: String) {
+    pub fn set_token(&mut self, id: ProjectId, number: u32, token: String, file: Bytes) {
         let Some(entry) = self.projects.get_mut(&id).filter(|entry| entry.rotations < number) else { return };
         let entry = Arc::make_mut(entry);
         let project = Arc::make_mut(&mut entry.project);
         self.tokens.remove(&project.token);
         project.token.clone_from(&token);
         entry.rotations = number;
+        entry.files.push((FileName::Token(id, number), file));
         self.tokens.insert(token, id);
     }
 }

@@ -10,6 +10,7 @@
 //! - R4: a look-up that fails has seen every project created before it began.
 //! - R5: however many unknown tokens arrive, the store is listed at most once per [`LISTING_INTERVAL`].
 
+mod announce;
 mod create;
 mod index;
 mod record;
@@ -116,6 +117,7 @@ impl Projects {
     /// Reads all projects of `store`.
     pub async fn open(store: Arc<dyn ObjectStore>, engine: Option<Arc<Engine>>) -> Result<Self, Error> {
         let projects = Self { store, engine, index: RwLock::default(), listings: Mutex::default() };
+        projects.restore_announced().await?;
         projects.refresh().await?;
         Ok(projects)
     }
@@ -260,21 +262,24 @@ impl Projects {
         let mut files: Vec<_> = stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).try_collect().await?;
         // Projects before their rotated tokens, older tokens before newer ones.
         files.sort_by_key(|(name, _)| *name);
+        let mut changed = HashSet::new();
         for (name, bytes) in files {
             let Some(bytes) = bytes else { continue };
+            changed.insert(name.project());
             match name {
                 FileName::Project(id) => {
-                    let entry = Entry::new(id, parse::<ProjectRecord>(&name.to_string(), &bytes)?)?;
+                    let entry = Entry::new(id, parse::<ProjectRecord>(&name.to_string(), &bytes)?, bytes)?;
                     self.attach(&entry.project).await?;
                     index.insert(entry);
                 }
                 FileName::Token(id, number) => {
-                    index.set_token(id, number, parse::<TokenRecord>(&name.to_string(), &bytes)?.token);
+                    let token = parse::<TokenRecord>(&name.to_string(), &bytes)?.token;
+                    index.set_token(id, number, token, bytes);
                 }
             }
         }
         *self.index.write() = Arc::new(index);
-        Ok(())
+        self.announce(&changed).await
     }
 
     async fn attach(&self, project: &Project) -> Result<(), Error> {

@@ -94,6 +94,12 @@ pub enum FileName {
 }
 
 impl FileName {
+    pub fn project(&self) -> ProjectId {
+        match *self {
+            Self::Project(id) | Self::Token(id, _) => id,
+        }
+    }
+
     /// `None` for names that are not ours, such as a store's temporary files.
     pub fn parse(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".json")?;

@@ -9,6 +9,7 @@ mod http1;
 mod process;
 mod server;
 mod small_disk;
+mod strace;
 mod stream;
 mod tools;
 
@@ -18,8 +19,9 @@ pub use checks::Checks;
 pub use clock::{DAY_MS, now_ms, today_utc};
 pub use eventually::eventually;
 pub use http1::{Connection, raw_get, raw_request};
-pub use process::{CliOutput, footfall};
+pub use process::{CliOutput, footfall, run_cli};
 pub use server::{Server, ServerOptions, Start, free_port, parquet_files};
 pub use small_disk::SmallDisk;
+pub use strace::strace;
 pub use stream::LiveStream;
 pub use tools::{chromium, node, python, python_command, python_unit_tests, repository_root, seed};

@@ -31,6 +31,8 @@ pub struct ServerOptions {
     program: Option<PathBuf>,
     /// A listening socket that the test owns and passes on as systemd does.
     socket: Option<Arc<TcpListener>>,
+    /// A program and its arguments that the server is started by.
+    wrapper: Vec<String>,
 }
 
 impl ServerOptions {
@@ -58,6 +60,12 @@ impl ServerOptions {
     /// Runs the program at `path`, which is the binary under test, or leads to it.
     pub fn program(mut self, path: PathBuf) -> Self {
         self.program = Some(path);
+        self
+    }
+
+    /// Starts the server by another program, such as strace, which leaves it the process that was started.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
         self
     }
 
@@ -122,7 +130,7 @@ impl Server {
         let log = OpenOptions::new().create(true).append(true).open(self.log_path()).expect("the log file opens");
         let (mut command, input) = match &self.options.socket {
             Some(socket) => (passing_on_its_input(), Stdio::from(OwnedFd::from(socket.try_clone().expect("a copy")))),
-            None => (footfall_at(self.options.program.as_deref()), Stdio::null()),
+            None => (wrapped(&self.options.wrapper, footfall_at(self.options.program.as_deref())), Stdio::null()),
         };
         let child = command
             .arg(if self.options.demo { "demo" } else { "serve" })
@@ -248,6 +256,11 @@ impl Server {
         self.start_again().await;
     }
 
+    /// The processes to come are started by nothing else.
+    pub fn unwrap(&mut self) {
+        self.options.wrapper.clear();
+    }
+
     pub async fn cli(&self, args: &[&str]) -> CliOutput {
         run_cli(&self.data_dir(), &self.options.env, args).await
     }
@@ -370,6 +383,17 @@ pub fn parquet_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// `bare`, started by `wrapper` if there is one.
+fn wrapped(wrapper: &[String], bare: Command) -> Command {
+    let [program, args @ ..] = wrapper else { return bare };
+    let mut command = Command::new(program);
+    command.args(args).arg(bare.as_std().get_program());
+    for (name, _) in bare.as_std().get_envs() {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// A free port below the range that the kernel hands to outgoing connections: it stays ours while a server is down.

@@ -217,7 +217,13 @@ pub(super) fn not_stored(error: &Error) -> Response {
         return retry(failure(status, RATE_EXCEEDED), RETRY_AFTER_SECONDS);
     }
     if status.is_server_error() {
-        tracing::error!(code = error.code, kind = ?error.kind, message = %error.message, "events were not stored");
+        // A log that has stalled says so once; each of the requests that it turns away need not.
+        match error.code {
+            "log_full" | "read_only" | "log_failed" => tracing::debug!(code = error.code, "events were not stored"),
+            code => {
+                tracing::error!(code, kind = ?error.kind, message = %error.message, "events were not stored");
+            }
+        }
         return retry(failure(status, "a temporary failure occurred"), RETRY_AFTER_SECONDS);
     }
     failure(status, &error.message)
