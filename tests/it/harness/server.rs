@@ -242,12 +242,10 @@ impl Server {
         assert_eq!(self.pid(), pid);
     }
 
-    /// SIGTERM; the code that it ends with, if it ends by itself.
+    /// SIGTERM; the code with which it ends.
     pub async fn terminate(&mut self) -> Option<i32> {
         self.signal("TERM").await;
-        let mut child = self.child.take().expect("a running server");
-        let ended = timeout(STOPPED_WITHIN, child.wait()).await;
-        ended.ok().and_then(Result::ok).and_then(|status| status.code())
+        self.ended().await
     }
 
     /// A clean stop, so that all rows are in segments, and a start on them.
