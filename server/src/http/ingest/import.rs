@@ -14,7 +14,7 @@ use super::replies::{
     Counter, Verdict, failure, forbidden, invalid_credentials, not_stored, reply, strict, strict_undecodable,
     too_many_records,
 };
-use super::store::{Batch, Records};
+use super::store::{Batch, Records, Stray};
 use super::visit::Visit;
 use super::wire::{Params, Wrapping};
 use super::{IDS, SLICE_RECORDS, refused, stored};
@@ -75,7 +75,7 @@ pub(super) async fn import(State(state): State<AppState>, request: Request) -> R
         Err(refused) => return visit.refuse_busy(refused),
     };
     let Judged { batch, good, failed } = judged;
-    if let Err(refusal) = visit.store(receipt, vec![batch], &Settled::default()).await {
+    if let Err(refusal) = visit.store(receipt, vec![batch], Stray::default()).await {
         return refusal;
     }
     if let Err(e) = stored() {

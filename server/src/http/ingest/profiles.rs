@@ -13,7 +13,7 @@ use super::replies::{
     Counter, Verdict, busy, not_stored, reply, strict_profiles, strict_profiles_undecodable, too_many_records,
 };
 use super::senders::Senders;
-use super::store::{Batch, Records};
+use super::store::{Batch, Records, Stray};
 use super::visit::Visit;
 use crate::admission::Pace;
 use crate::ledger::{Kind, Settled};
@@ -74,7 +74,7 @@ async fn change(subject: Subject, State(state): State<AppState>, request: Reques
             return busy(refused);
         }
     };
-    if let Err(refusal) = visit.store(receipt, judged.batches, &judged.stray).await {
+    if let Err(refusal) = visit.store(receipt, judged.batches, judged.stray).await {
         return refusal;
     }
     if is_strict {
@@ -140,7 +140,7 @@ struct Judged {
     /// One for each project, with its updates in the order sent.
     batches: Vec<Batch>,
     /// What became of records of no project.
-    stray: Settled,
+    stray: Stray,
     /// Accepted, those included that are dropped.
     good: usize,
     /// With their place in the request.
@@ -158,7 +158,12 @@ impl Judge {
             let part = sender.and_then(|at| parts.get_mut(at)).filter(|part| part.project.is_some());
             match (validate(item, self.subject, self.is_strict), part) {
                 (Err(rejected), part) => {
-                    part.map_or(&mut judged.stray, |part| part.refused(&rejected)).reject(rejected.fault.code());
+                    let (observed, settled) = match part {
+                        Some(part) => (&mut part.observed, &mut part.settled),
+                        None => (&mut judged.stray.observed, &mut judged.stray.settled),
+                    };
+                    observed.refused(|| refused(&rejected));
+                    settled.reject(rejected.fault.code());
                     judged.failed.push((index, Failed::Rejected(rejected)));
                 }
                 (Ok(update), Some(part)) => {
@@ -166,11 +171,11 @@ impl Judge {
                     judged.good += 1;
                 }
                 (Ok(update), None) if self.reject_unknown_token => {
-                    judged.stray.reject("token_unknown");
+                    judged.stray.settled.reject("token_unknown");
                     judged.failed.push((index, Failed::UnknownToken { id: id_of(update) }));
                 }
                 (Ok(_), None) => {
-                    judged.stray.drop_one("unknown_token");
+                    judged.stray.settled.drop_one("unknown_token");
                     judged.good += 1;
                 }
             }
@@ -194,20 +199,20 @@ impl Part {
         Self { project, updates: Vec::new(), observed: Observed::default(), settled: Settled::default() }
     }
 
-    fn refused(&mut self, rejected: &RejectedProfile) -> &mut Settled {
-        let RejectedProfile { fault, id } = rejected;
-        self.observed.refused(|| Refused {
-            reason: fault.code(),
-            field: fault.field().into_owned(),
-            message: fault.message().into_owned(),
-            id: id.clone(),
-        });
-        &mut self.settled
-    }
-
     fn batch(self) -> Option<Batch> {
         let Self { project, updates, observed, settled } = self;
         Some(Batch { project: project?, records: Records::Profiles(updates), observed, settled })
+    }
+}
+
+/// A refused update, for the report on its project's data.
+fn refused(rejected: &RejectedProfile) -> Refused {
+    let RejectedProfile { fault, id } = rejected;
+    Refused {
+        reason: fault.code(),
+        field: fault.field().into_owned(),
+        message: fault.message().into_owned(),
+        id: id.clone(),
     }
 }
 

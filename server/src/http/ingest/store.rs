@@ -47,6 +47,13 @@ pub(crate) struct Storing {
     pub bytes: usize,
 }
 
+/// What became of records that name no project. Those refused count as data of the project whose request it seems to be.
+#[derive(Default)]
+pub(crate) struct Stray {
+    pub observed: Observed,
+    pub settled: Settled,
+}
+
 /// Why not all of a request was stored.
 #[derive(Debug)]
 pub(crate) enum NotStored {

@@ -13,7 +13,7 @@ use footfall_model::Event;
 
 use super::replies::{Counter, Verdict, busy, not_stored, reply, too_many_records};
 use super::senders::Senders;
-use super::store::{Batch, Records};
+use super::store::{Batch, Records, Stray};
 use super::visit::Visit;
 use super::{IDS, SLICE_RECORDS, refused, stored};
 use crate::admission::Pace;
@@ -69,7 +69,7 @@ pub(super) async fn track(State(state): State<AppState>, request: Request) -> Re
             return busy(refused);
         }
     };
-    if let Err(refusal) = visit.store(receipt, judged.batches, &judged.stray).await {
+    if let Err(refusal) = visit.store(receipt, judged.batches, judged.stray).await {
         return refusal;
     }
     if let Err(e) = stored() {
@@ -94,7 +94,7 @@ struct Judged {
     /// One for each project, with its events in the order sent.
     batches: Vec<Batch>,
     /// What became of records of no project.
-    stray: Settled,
+    stray: Stray,
     /// Accepted, those included that are ignored or dropped.
     good: usize,
     /// Of the first that was rejected.
@@ -115,7 +115,7 @@ impl Judge {
             match (outcome, part) {
                 (Outcome::Rejected(rejected), part) => judged.reject(part, &rejected),
                 (_, None) if self.reject_unknown_token => {
-                    judged.stray.reject("token_unknown");
+                    judged.stray.settled.reject("token_unknown");
                     judged.reason.get_or_insert_with(|| "token, unknown".to_owned());
                 }
                 (Outcome::Accepted(accepted), Some(part)) => {
@@ -124,11 +124,11 @@ impl Judge {
                     judged.good += 1;
                 }
                 (Outcome::Accepted(_), None) => {
-                    judged.stray.drop_one("unknown_token");
+                    judged.stray.settled.drop_one("unknown_token");
                     judged.good += 1;
                 }
                 (Outcome::Ignored, part) => {
-                    part.map_or(&mut judged.stray, |part| &mut part.settled).drop_one("ignored");
+                    part.map_or(&mut judged.stray.settled, |part| &mut part.settled).drop_one("ignored");
                     judged.good += 1;
                 }
             }
@@ -152,13 +152,11 @@ impl Judge {
 impl Judged {
     fn reject(&mut self, part: Option<&mut Part>, rejected: &Rejected) {
         let Rejected { fault, insert_id } = rejected;
-        let settled = match part {
-            Some(part) => {
-                part.observed.refused(|| refused(fault, insert_id));
-                &mut part.settled
-            }
-            None => &mut self.stray,
+        let (observed, settled) = match part {
+            Some(part) => (&mut part.observed, &mut part.settled),
+            None => (&mut self.stray.observed, &mut self.stray.settled),
         };
+        observed.refused(|| refused(fault, insert_id));
         settled.reject(fault.code());
         self.reason.get_or_insert_with(|| fault.reason().into_owned());
     }

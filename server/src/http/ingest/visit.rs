@@ -8,7 +8,7 @@ use footfall_ingest::{DecodeError, Form};
 
 use super::body::{self, BodyError, NotReceived, Received, UnzipLimits};
 use super::replies::{busy, not_received, not_stored};
-use super::store::{Batch, NotStored, Storing, store};
+use super::store::{Batch, NotStored, Storing, Stray, store};
 use super::wire::{Envelope, Params, Unpacked, Wrapping, client_address, unpack};
 use super::{arrival_ms, peek};
 use crate::admission::{Busy, Held, Pace, Tenant, Turn, until_it_waits};
@@ -139,10 +139,15 @@ impl Visit {
         receipt.settle(None, &settled);
     }
 
-    /// Stores the batches and settles everything; `stray` is what became of records that belong to no project. `Err` is
-    /// the reply.
-    pub async fn store(&mut self, mut receipt: Receipt, batches: Vec<Batch>, stray: &Settled) -> Result<(), Response> {
-        receipt.settle(None, stray);
+    /// Stores the batches and settles everything. `Err` is the reply.
+    pub async fn store(&mut self, mut receipt: Receipt, batches: Vec<Batch>, stray: Stray) -> Result<(), Response> {
+        receipt.settle(None, &stray.settled);
+        if let Tenant::Project(project) = self.tenant
+            && !stray.settled.rejected.is_empty()
+        {
+            let refused = Settled { rejected: stray.settled.rejected, ..Settled::default() };
+            self.state.intake.quality.add(project, self.now_ms, self.source.route, stray.observed, &refused);
+        }
         if batches.is_empty() {
             return Ok(());
         }
