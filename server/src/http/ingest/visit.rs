@@ -157,6 +157,7 @@ impl Visit {
             arrival: Arrival::from_source(self.source.route),
             now_ms: self.now_ms,
             bytes: self.bytes,
+            rated: true,
         };
         match store(storing, self.turn.take(), receipt, batches).await {
             Ok(_) => Ok(()),

@@ -14,10 +14,15 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
 use footfall_engine::{Arrival, ImportBatch};
 
+use crate::admission::{Busy, Tenant};
 use crate::auth::{Principal, authenticate, authorize};
+use crate::http::ingest::arrival_ms;
+use crate::http::ingest::store::{Batch, NotStored, Records, Storing, store};
 use crate::http::{ApiError, Params};
+use crate::ledger::{Kind, Settled, Source};
 use crate::local::{ImportPosition, IngestReply};
 use crate::packed;
+use crate::quality::Observed;
 use crate::state::AppState;
 
 pub async fn ingest(
@@ -32,10 +37,36 @@ pub async fn ingest(
     let params = Params::parse(uri.query(), None, b"")?;
     let project = authorize(&state, &headers, &params).await?;
     let arrival = arrival(&params)?;
-    let unpacked = tokio::task::spawn_blocking(move || packed::unpack(&body)).await;
-    let invalid = |reason: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, {reason}"));
-    let events = unpacked.map_err(|e| invalid(e.to_string()))?.map_err(|e| invalid(e.to_string()))?;
-    Ok(Json(state.engine.ingest(project.id, events, arrival).await?.into()))
+    let (intake, bytes, now_ms) = (&state.intake, body.len(), arrival_ms());
+    let source = Source { route: "/v1/local/ingest", known: true };
+    intake.ledger.count_request(source, bytes);
+    let refuse = |error: ApiError, reason| {
+        intake.ledger.count_refused(source, reason);
+        intake.quality.add_refused_request(project.id, now_ms, source.route, reason);
+        error
+    };
+    let unpacking =
+        intake.admission.compute(None, Tenant::Project(project.id), bytes, move |_| packed::unpack(&body)).await;
+    let (unpacked, turn) = unpacking.map_err(|refused| refuse(busy(refused), refused.reason()))?;
+    let invalid = |reason| ApiError::new(StatusCode::BAD_REQUEST, "invalid", format!("body, {reason}"));
+    let events = unpacked.map_err(|e| refuse(invalid(e.to_string()), "invalid"))?;
+    let receipt = intake.ledger.receive(Kind::Event, events.len());
+    let mut observed = Observed::default();
+    events.iter().for_each(|event| observed.aged(now_ms.saturating_sub(event.time)));
+    let storing = Storing { state: state.clone(), source, arrival, now_ms, bytes, rated: false };
+    let batch = Batch { project, records: Records::Events(events), observed, settled: Settled::default() };
+    match store(storing, Some(turn), receipt, vec![batch]).await {
+        Ok(summaries) => Ok(Json(summaries.into_iter().next().unwrap_or_default().into())),
+        Err(NotStored::Engine(error)) => Err(error.into()),
+        Err(NotStored::Busy(refused)) => Err(busy(refused)),
+    }
+}
+
+/// As the engine says it when a project sends more than can be stored at once.
+fn busy(refused: Busy) -> ApiError {
+    let message = "more events than can be stored at once; please retry";
+    let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "backpressure", message);
+    ApiError { retry_after: Some(refused.wait()), ..error }
 }
 
 pub async fn import_position(
