@@ -17,6 +17,8 @@ pub mod sql;
 
 mod count_users;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod resolver;
 mod truncate_utc;
 

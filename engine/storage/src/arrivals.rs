@@ -60,6 +60,11 @@ impl ArrivedRows {
         self.rows.is_empty()
     }
 
+    /// Whether they are part of a chunk, which they keep in memory as a whole.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.source, Source::Sealed(_))
+    }
+
     /// The rows with their positions, in order of arrival.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, LiveRow<'_>)> {
         self.rows.clone().filter_map(|row| Some((self.origin + row as u64, self.row(row)?)))

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use footfall_eval::Clock;
-use footfall_storage::{ArrivedRows, LiveRow, ProjectStore};
+use footfall_model::StoredEvent;
+use footfall_storage::{Arrived, ArrivedRows, LiveRow, ProjectStore};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -16,8 +17,8 @@ use tokio::time::{sleep, timeout};
 use super::filter::{ArrivalFilter, ArrivalFilterSpec};
 use crate::error::QueryError;
 
-/// Rows looked at before others have the thread: about a millisecond with a costly expression.
-const ROUND_ROWS: usize = 1_000;
+/// Rows looked at before others have the thread: below a millisecond even with a costly expression.
+const ROUND_ROWS: usize = 500;
 /// Rest between two looks at new arrivals.
 const REST: Duration = Duration::from_millis(20);
 /// Silence after which the viewer is told how far it has seen.
@@ -47,26 +48,43 @@ pub enum LiveItem {
     Events(Viewed),
 }
 
-/// Wanted rows, shared with the store; at least one.
+/// Wanted rows in order of arrival; at least one.
 #[derive(Clone)]
-pub struct Viewed {
-    rows: ArrivedRows,
-    /// Positions of the wanted ones, ascending.
-    wanted: Vec<u64>,
+pub struct Viewed(Rows);
+
+#[derive(Clone)]
+enum Rows {
+    /// A request's rows, shared with the store, and the positions of the wanted ones.
+    Shared(ArrivedRows, Vec<u64>),
+    /// Wanted rows of a sealed chunk. A chunk is many requests' rows, which a viewer that stopped reading must not hold.
+    Copied(Vec<StoredEvent>),
 }
 
 impl Viewed {
+    fn new(rows: ArrivedRows, wanted: Vec<u64>) -> Self {
+        if !rows.is_sealed() {
+            return Self(Rows::Shared(rows, wanted));
+        }
+        Self(Rows::Copied(wanted.into_iter().filter_map(|at| rows.at(at)).map(|row| row.to_stored()).collect()))
+    }
+
     pub fn len(&self) -> usize {
-        self.wanted.len()
+        match &self.0 {
+            Rows::Shared(_, wanted) => wanted.len(),
+            Rows::Copied(events) => events.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.wanted.is_empty()
+        self.len() == 0
     }
 
-    /// A row by its number, counted from 0 in order of arrival.
+    /// A row by its number, counted from 0.
     pub fn row(&self, number: usize) -> Option<LiveRow<'_>> {
-        self.rows.at(*self.wanted.get(number)?)
+        match &self.0 {
+            Rows::Shared(rows, wanted) => rows.at(*wanted.get(number)?),
+            Rows::Copied(events) => events.get(number).map(LiveRow::Plain),
+        }
     }
 }
 
@@ -113,10 +131,11 @@ impl Live {
     }
 
     async fn follow(&mut self, items: &Sender<LiveItem>, clock: impl Fn() -> Clock) -> Option<()> {
-        items.send(LiveItem::Seen { received_at: self.seen }).await.ok()?;
+        // Before any new id: if the connection breaks in between, the next one is told again.
         if let Some(gap) = self.gap.take() {
             items.send(gap).await.ok()?;
         }
+        items.send(LiveItem::Seen { received_at: self.seen }).await.ok()?;
         loop {
             // Marked as seen before the look: what comes during it wakes us again.
             self.arrivals.borrow_and_update();
@@ -133,23 +152,26 @@ impl Live {
 
     /// Sends what has arrived since the last look.
     async fn look(&mut self, items: &Sender<LiveItem>, clock: &Clock) -> Option<()> {
-        while let Some(arrived) = self.store.arrived(self.position, ROUND_ROWS) {
-            let rows = arrived.rows;
-            if arrived.dropped > 0 {
-                let gap = LiveItem::Gap { dropped: Some(arrived.dropped), until: first_received_at(&rows) };
-                items.send(gap).await.ok()?;
+        loop {
+            // First: while there is no room, nothing but the position is held.
+            let room = items.reserve().await.ok()?;
+            let Some(Arrived { dropped, rows }) = self.store.arrived(self.position, ROUND_ROWS) else {
+                return Some(());
+            };
+            if dropped > 0 {
+                self.position = rows.first();
+                room.send(LiveItem::Gap { dropped: Some(dropped), until: first_received_at(&rows) });
+                continue;
             }
             let wanted = rows.iter().filter(|(_, row)| self.filter.keeps(row, clock)).map(|(position, _)| position);
             let wanted: Vec<u64> = wanted.collect();
             self.position = rows.end();
             self.seen = rows.iter().next_back().map_or(self.seen, |(_, row)| row.received_at());
-            if wanted.is_empty() {
-                tokio::task::yield_now().await;
-            } else {
-                items.send(LiveItem::Events(Viewed { rows, wanted })).await.ok()?;
+            if !wanted.is_empty() {
+                room.send(LiveItem::Events(Viewed::new(rows, wanted)));
             }
+            tokio::task::yield_now().await;
         }
-        Some(())
     }
 }
 

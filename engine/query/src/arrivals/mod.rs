@@ -7,6 +7,9 @@ mod filter;
 mod live;
 mod recent;
 
+#[cfg(test)]
+mod tests;
+
 pub use filter::{ArrivalFilter, ArrivalFilterSpec};
 pub use live::{Live, LiveItem, LiveSpec, Viewed};
 pub use recent::{RecentSpec, recent};

@@ -52,9 +52,18 @@ pub async fn recent(
     spec: RecentSpec,
     clock: &Clock,
 ) -> Result<Vec<StoredEvent>, QueryError> {
-    let filter = ArrivalFilter::new(spec.filter, clock)?;
-    let before = spec.before.unwrap_or(i64::MAX);
-    let Walk { mut found, below, live_left } = walk(&newest, &filter, before, spec.limit, clock);
+    recent_after_walk(sessions, newest, spec, clock, WALK_ROWS_MAX).await
+}
+
+pub(super) async fn recent_after_walk(
+    sessions: &Sessions,
+    newest: Newest,
+    spec: RecentSpec,
+    clock: &Clock,
+    walk_rows_max: usize,
+) -> Result<Vec<StoredEvent>, QueryError> {
+    let filter = ArrivalFilter::new(spec.filter.clone(), clock)?;
+    let Walk { mut found, below, live_left } = walk(&newest, &filter, &spec, clock, walk_rows_max);
     let missing = spec.limit.saturating_sub(found.len());
     if missing > 0 {
         let live = newest.rest.live.get(..live_left).unwrap_or_default();
@@ -74,20 +83,21 @@ struct Walk {
 }
 
 /// Looks at live rows from the newest on, until the list is full or the rest is better left to a query.
-fn walk(newest: &Newest, filter: &ArrivalFilter, before: i64, limit: usize, clock: &Clock) -> Walk {
+fn walk(newest: &Newest, filter: &ArrivalFilter, spec: &RecentSpec, clock: &Clock, rows_max: usize) -> Walk {
     let chunks = &newest.rest.live;
+    let before = spec.before.unwrap_or(i64::MAX);
     let mut walk = Walk { found: Vec::new(), below: before, live_left: chunks.len() };
     let mut looked = 0;
     let newest_first = newest.tail.iter().rev().cloned().chain(chunks.iter().rev().map(ArrivedRows::from));
     for (number, part) in newest_first.enumerate() {
         let is_sealed = number >= newest.tail.len();
-        if is_sealed && looked >= WALK_ROWS_MAX {
+        if is_sealed && looked >= rows_max {
             break;
         }
         walk.live_left -= usize::from(is_sealed);
         let came_before = part.iter().next().is_some_and(|(_, row)| row.received_at() < before);
         for (position, row) in part.iter().rev().take_while(|_| came_before) {
-            if walk.found.len() == limit {
+            if walk.found.len() == spec.limit {
                 return walk;
             }
             let received_at = row.received_at();

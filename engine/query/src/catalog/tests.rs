@@ -3,11 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{Distribution, LexOrdering, OrderingRequirements, PhysicalExpr, PhysicalSortExpr};
@@ -15,62 +13,13 @@ use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties, displayable,
 };
 use datafusion::prelude::SessionContext;
-use footfall_model::{Event, ProjectId, Value};
-use footfall_storage::log::{Log, LogOptions, Record};
-use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
+use footfall_model::{Event, Value};
 
 use super::Shape;
-use crate::session::Sessions;
+use crate::fixture::Fixture;
 
 const DAY: i64 = 86_400_000;
 const START: i64 = 19_700 * DAY;
-
-struct Fixture {
-    _dir: tempfile::TempDir,
-    store: Arc<ProjectStore>,
-    sessions: Sessions,
-}
-
-impl Fixture {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let nothing = |_: Record<'_>| -> Result<(), std::convert::Infallible> { Ok(()) };
-        let (log, recovery) = Log::open(LogOptions::new(dir.path().join("log")), nothing).unwrap();
-        let shared = Shared {
-            log: Arc::new(log),
-            log_id: recovery.node,
-            log_start: recovery.next_lsn,
-            store: open_store(dir.path(), None).unwrap(),
-            segments: SegmentCaches::new(1 << 20),
-            keys: KeyCache::new(1 << 20),
-            kept: KeptBudget::new(0),
-        };
-        let options = ProjectOptions {
-            shards: 4,
-            seal_rows: 16,
-            live_rows_max: 1_000_000,
-            live_bytes_max: usize::MAX,
-            kept: KeptLimits { rows_max: 0, bytes_max: 0 },
-        };
-        let store = ProjectStore::open(ProjectId(1), options, &shared, Vec::new()).await.unwrap();
-        let runtime = RuntimeEnvBuilder::new().build_arc().unwrap();
-        Self { _dir: dir, store, sessions: Sessions::new(runtime, 2) }
-    }
-
-    async fn append(&self, events: Vec<Event>) {
-        self.store.append(events, Arrival::default(), 1_700_000_000_000_000).await.unwrap();
-    }
-
-    fn context(&self, shape: Shape) -> SessionContext {
-        self.sessions.context(&Arc::new(self.store.snapshot().unwrap()), shape).unwrap()
-    }
-
-    async fn number(&self, query: &str) -> i64 {
-        let batches = self.context(Shape::Sql).sql(query).await.unwrap().collect().await.unwrap();
-        batches[0].column(0).as_primitive::<Int64Type>().value(0)
-    }
-}
 
 async fn planned(context: &SessionContext, query: &str) -> String {
     let plan = context.sql(query).await.unwrap().create_physical_plan().await.unwrap();

@@ -3,8 +3,8 @@
 //! Messages without a name are events, in order of arrival; the id of each is its `received_at`. A browser that lost its
 //! connection sends the last id back and misses nothing, as long as the rows since then are still in memory. `gap` says
 //! that something was missed: `{"dropped": n, "until": received_at}`, `n` of the project's events or null where nobody
-//! counted; what is missing can be had from `/v1/events/recent?before=until`. A comment with an id comes first and after
-//! silences, so that a filter that lets nothing pass does not make the last id old.
+//! counted; what is missing can be had from `/v1/events/recent?before=until`. A comment with an id comes first (after the
+//! gap, if there is one) and after silences, so that a filter that lets nothing pass does not make the last id old.
 
 use std::convert::Infallible;
 use std::time::Duration;
