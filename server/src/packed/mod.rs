@@ -68,6 +68,19 @@ impl Packer {
     }
 }
 
+/// How many bytes the blocks unpack to, by what they say themselves.
+pub fn raw_len(mut blocks: &[u8]) -> Result<usize, PackedError> {
+    let mut total: usize = 0;
+    while !blocks.is_empty() {
+        let (header, rest) = blocks.split_at_checked(HEADER).ok_or(PackedError::Short)?;
+        let mut fields = Fields(header);
+        let (packed_len, raw_len) = (fields.u32()? as usize, fields.u32()? as usize);
+        total = total.saturating_add(raw_len);
+        blocks = rest.get(packed_len..).ok_or(PackedError::Short)?;
+    }
+    Ok(total)
+}
+
 /// The events of one block or of several, in their order.
 pub fn unpack(mut blocks: &[u8]) -> Result<Vec<Event>, PackedError> {
     let mut events = Vec::new();

@@ -45,7 +45,11 @@ proptest! {
         second in prop::collection::vec(event(), 0..8),
     ) {
         let blocks = [block(&first), block(&second)].concat();
-        prop_assert_eq!(unpack(&blocks).unwrap(), [first, second].concat());
+        let events = [first, second].concat();
+        let mut raw = Vec::new();
+        events.iter().for_each(|event| append(&mut raw, event));
+        prop_assert_eq!(raw_len(&blocks), Ok(raw.len()));
+        prop_assert_eq!(unpack(&blocks).unwrap(), events);
     }
 
     /// A flipped bit in the bytes is found; one in a length or a count is an error or, at worst, no block at all.

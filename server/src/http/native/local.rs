@@ -37,9 +37,11 @@ pub async fn ingest(
     let params = Params::parse(uri.query(), None, b"")?;
     let project = authorize(&state, &headers, &params).await?;
     let arrival = arrival(&params)?;
-    let (intake, bytes, now_ms) = (&state.intake, body.len(), arrival_ms());
+    let (intake, now_ms) = (&state.intake, arrival_ms());
+    // What the log will get is about as long as the unpacked events, and many times as long as the body.
+    let bytes = packed::raw_len(&body).unwrap_or(body.len());
     let source = Source { route: "/v1/local/ingest", known: true };
-    intake.ledger.count_request(source, bytes);
+    intake.ledger.count_request(source, body.len());
     let refuse = |error: ApiError, reason| {
         intake.ledger.count_refused(source, reason);
         intake.quality.add_refused_request(project.id, now_ms, source.route, reason);

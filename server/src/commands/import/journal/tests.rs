@@ -36,7 +36,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
             Entry::Begun(Begun { version: VERSION, import, project: ProjectId(project), at, sources })
         },
     );
-    let block = any::<(i32, u8, u64, u32, u32)>().prop_map(Block::from);
+    let block = any::<(i32, u8, u64, u32, u32, u32)>().prop_map(Block::from);
     let read = (0..9usize, any::<u64>(), any::<u32>(), prop::collection::vec(block, 0..5), tally(), any::<bool>())
         .prop_map(|(source, records, run, blocks, tally, complete)| {
             Entry::Read(Checkpoint { source, records, run, blocks, tally, complete })
@@ -92,7 +92,7 @@ fn what_was_appended_is_there_after_a_torn_write() {
     let mut journal = Journal::create(dir.path()).unwrap();
     assert!(Journal::open(dir.path()).unwrap().is_none());
     journal.append(&Entry::Begun(begun.clone())).unwrap();
-    let block = Block { day: 1, lane: 0, offset: 0, bytes: 9, events: 3 };
+    let block = Block { day: 1, lane: 0, offset: 0, bytes: 9, raw: 20, events: 3 };
     let checkpoint = Checkpoint { source: 1, records: 2, run: 7, blocks: vec![block], ..Checkpoint::default() };
     journal.append(&Entry::Read(checkpoint.clone())).unwrap();
     journal.file.write_all(b"0123456789abcdef {\"entry\"").unwrap();

@@ -21,24 +21,26 @@ pub use writer::Writer;
 
 /// A block of packed events. Serialised as a list of numbers, for there are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(i32, u8, u64, u32, u32)", into = "(i32, u8, u64, u32, u32)")]
+#[serde(from = "(i32, u8, u64, u32, u32, u32)", into = "(i32, u8, u64, u32, u32, u32)")]
 pub struct Block {
     pub day: i32,
     pub lane: u8,
     pub offset: u64,
     pub bytes: u32,
+    /// Unpacked.
+    pub raw: u32,
     pub events: u32,
 }
 
-impl From<(i32, u8, u64, u32, u32)> for Block {
-    fn from((day, lane, offset, bytes, events): (i32, u8, u64, u32, u32)) -> Self {
-        Self { day, lane, offset, bytes, events }
+impl From<(i32, u8, u64, u32, u32, u32)> for Block {
+    fn from((day, lane, offset, bytes, raw, events): (i32, u8, u64, u32, u32, u32)) -> Self {
+        Self { day, lane, offset, bytes, raw, events }
     }
 }
 
-impl From<Block> for (i32, u8, u64, u32, u32) {
+impl From<Block> for (i32, u8, u64, u32, u32, u32) {
     fn from(block: Block) -> Self {
-        (block.day, block.lane, block.offset, block.bytes, block.events)
+        (block.day, block.lane, block.offset, block.bytes, block.raw, block.events)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::commands::import::judge::LANES;
 /// A batch is closed at this many events: enough that a log group costs little by the event, few enough that live
 /// traffic gets its turn.
 const BATCH_EVENTS: u64 = 8_192;
+/// Unpacked: far below what a server holds of one project's requests.
 const BATCH_BYTES: u64 = 8 << 20;
 /// Days are put together up to this many events, so that a quiet decade does not cost a log group a day.
 const STEP_EVENTS: u64 = BATCH_EVENTS * LANES as u64;
@@ -65,7 +66,7 @@ impl Plan {
 
 fn add(lane: &mut Vec<Batch>, step: usize, run: u32, block: Block) {
     let open = lane.last_mut().filter(|batch| {
-        let bytes: u64 = batch.blocks.iter().map(|(_, block)| u64::from(block.bytes)).sum();
+        let bytes: u64 = batch.blocks.iter().map(|(_, block)| u64::from(block.raw)).sum();
         batch.step == step && batch.events < BATCH_EVENTS && bytes < BATCH_BYTES
     });
     if let Some(batch) = open {

@@ -76,7 +76,7 @@ proptest! {
 
 #[test]
 fn a_large_day_is_cut_into_batches_and_small_days_are_put_together() {
-    let block = |day, lane, events| Block { day, lane, offset: 0, bytes: 1, events };
+    let block = |day, lane, events| Block { day, lane, offset: 0, bytes: 1, raw: 1, events };
     let plan = Plan::new([(1, block(1, 0, 100)), (1, block(2, 1, 100)), (1, block(3, 0, 100_000))].into_iter());
     assert_eq!(plan.steps, 2);
     assert_eq!(plan.lanes[0].iter().map(|batch| (batch.sequence, batch.step)).collect::<Vec<_>>(), [(1, 0), (2, 1)]);

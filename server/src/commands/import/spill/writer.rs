@@ -106,8 +106,9 @@ impl Writer {
         let block = self.packer.block(&waiting.raw, waiting.events)?;
         file.write_all(&block)?;
         let bytes = u32::try_from(block.len()).map_err(io::Error::other)?;
+        let raw = u32::try_from(waiting.raw.len()).map_err(io::Error::other)?;
         let Bin { day, lane } = bin;
-        self.blocks.push(Block { day, lane, offset: self.offset, bytes, events: waiting.events });
+        self.blocks.push(Block { day, lane, offset: self.offset, bytes, raw, events: waiting.events });
         self.offset += u64::from(bytes);
         Ok(())
     }
