@@ -85,20 +85,14 @@ impl LocalClient {
             query.push(("sequence", batch.sequence.to_string()));
         }
         let request = self.post("/v1/local/ingest").query(&query).header("content-type", PACKED_EVENTS).body(packed);
-        let away = |e: reqwest::Error| Ok(Attempt::Away { reason: format!("the server does not answer ({e})") });
-        let reply = match request.send().await {
-            Ok(reply) => reply,
-            Err(error) => return away(error),
-        };
+        let reply = request.send().await.map_err(unreachable)?;
         if matches!(reply.status().as_u16(), 429 | 503) {
             let again_after = reply.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
             let reason = reason_of(reply).await;
             return Ok(Attempt::Busy { reason, again_after: again_after.map(Duration::from_secs) });
         }
-        match accepted(Ok(reply)).await?.json::<IngestReply>().await {
-            Ok(counts) => Ok(Attempt::Applied(counts.into())),
-            Err(error) => away(error),
-        }
+        let counts: IngestReply = accepted(Ok(reply)).await?.json().await.map_err(unreachable)?;
+        Ok(Attempt::Applied(counts.into()))
     }
 
     /// Looks where the server is now, after it may have been started again.
@@ -162,7 +156,10 @@ async fn accepted(reply: reqwest::Result<Response>) -> Result<Response, CommandE
     if reply.status().is_success() {
         return Ok(reply);
     }
-    Err(CommandError::failed(reason_of(reply).await))
+    // Each start of a server has a token of its own.
+    let is_another = reply.status() == reqwest::StatusCode::UNAUTHORIZED;
+    let reason = reason_of(reply).await;
+    Err(if is_another { CommandError::Unreachable(reason) } else { CommandError::failed(reason) })
 }
 
 /// What a refusal says.
@@ -174,7 +171,7 @@ async fn reason_of(reply: Response) -> String {
 }
 
 fn unreachable(error: reqwest::Error) -> CommandError {
-    CommandError::failed(format!("cannot talk to the running server: {error}"))
+    CommandError::Unreachable(format!("cannot talk to the running server: {error}"))
 }
 
 #[cfg(test)]

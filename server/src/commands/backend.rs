@@ -28,10 +28,6 @@ pub enum Attempt {
         reason: String,
         again_after: Option<Duration>,
     },
-    /// No server answers; whether it has got the request is not known.
-    Away {
-        reason: String,
-    },
 }
 
 /// As much of a project as commands need.
@@ -91,6 +87,13 @@ impl Backend {
                     Err(error) => Err(error.into()),
                 }
             }
+        }
+    }
+
+    /// Looks for the server again, should it have been started anew.
+    pub fn find_again(&self) {
+        if let Self::Server(server) = self {
+            server.find_again();
         }
     }
 

@@ -12,6 +12,9 @@ pub enum CommandError {
     /// Exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// No server answers, or another one than before: it may have been started again. Exit code 1.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 impl CommandError {
@@ -28,7 +31,7 @@ impl CommandError {
         eprintln!("error: {self}");
         match self {
             Self::Usage(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::FAILURE,
+            Self::Failed(_) | Self::Unreachable(_) => ExitCode::FAILURE,
         }
     }
 }

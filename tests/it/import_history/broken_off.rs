@@ -171,16 +171,16 @@ fn leftovers(data_dir: &Path) -> Vec<String> {
 /// Row 66: backfill and live traffic at once. The server is killed as well, and the import waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_traffic_goes_on_and_the_server_may_be_started_again() {
-    let records = records(seed(45), 12_000, DAYS);
+    let records = records(seed(45), 30_000, DAYS);
     let mut server = Server::start(ServerOptions::flushing_every(FLUSH_ROWS)).await;
     let project = server.create_project("kill").await;
     let folder = server.scratch("history");
     write_folder(&folder, &records, 3);
-    let (data_dir, wanted_folder) = (server.data_dir(), folder.clone());
-    let importing =
-        tokio::spawn(async move { import_until(&data_dir, &wanted_folder, None, Duration::from_secs(300)).await });
-    let mut live = Vec::new();
-    let mut batch = 0;
+    let data_dir = server.data_dir();
+    // Slow enough that the kill comes between two batches.
+    let slow = has_failpoints().await.then_some("import::batch=sleep(500)");
+    let importing = tokio::spawn(async move { import_until(&data_dir, &folder, slow, Duration::from_secs(300)).await });
+    let (mut live, mut batch, mut killed) = (Vec::new(), 0, false);
     while !importing.is_finished() {
         let time = super::data::FIRST_MS + 60_000 * batch;
         let sent: Vec<RawEvent> =
@@ -188,15 +188,17 @@ async fn live_traffic_goes_on_and_the_server_may_be_started_again() {
         project.import(&sent.iter().map(RawEvent::to_json).collect::<Vec<_>>()).await;
         live.extend(sent);
         batch += 1;
-        let visible = project.sql("SELECT count(*) FROM events WHERE event = 'Live'").await.int();
-        assert_eq!(visible, live.len() as i64, "live events are there at once");
-        if batch == 3 {
+        let visible = project.sql("SELECT count(*) FILTER (WHERE event = 'Live'), count(*) FROM events").await.rows;
+        let [of_live, all] = [&visible[0][0], &visible[0][1]].map(|count| count.as_u64().expect("a count") as usize);
+        assert_eq!(of_live, live.len(), "live events are there at once");
+        if all > of_live && !killed {
+            killed = true;
             server.kill().await;
             server.start_again().await;
         }
     }
-    assert!(importing.await.expect("no panic").success());
-    assert!(batch > 3, "there was live traffic: {batch}");
+    assert!(importing.await.expect("no panic").success(), "the import waits for the server");
+    assert!(slow.is_none() || killed, "the server was killed in the middle");
     let arrivals = [&records[..], &live[..]].concat();
     assert_same("beside live traffic", &held(&project).await, &expected(&arrivals));
 }

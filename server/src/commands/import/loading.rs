@@ -77,8 +77,9 @@ impl Loading {
         let import = history.begun.as_ref().map(|begun| begun.import.clone()).unwrap_or_default();
         let mut positions = Vec::new();
         for lane in 0..LANES {
-            let position = backend.import_position(project, &lane_name(&import, lane)).await?;
-            positions.push(position.unwrap_or(0));
+            let name = lane_name(&import, lane);
+            let position = reach(&backend, || backend.import_position(project, &name), |reason| eprintln!("{reason}"));
+            positions.push(position.await?.unwrap_or(0));
         }
         let loaded = applied_before(&plan, &positions, history);
         let progress = Progress::resumed("loading", plan.events, Quantity::Events, loaded.events);
@@ -161,31 +162,19 @@ impl Loading {
     /// Tries until it is applied.
     async fn apply(&self, lane: u8, batch: &Batch, ready: Ready) -> Result<IngestSummary, CommandError> {
         let Ready { packed, mut events } = ready;
+        let part = ImportBatch { import: lane_name(&self.import, lane), sequence: batch.sequence };
+        let arrival = Arrival { source: SOURCE.into(), batch: Some(part) };
         let mut pause = FIRST_PAUSE;
-        let mut away_since: Option<Instant> = None;
         loop {
-            let part = ImportBatch { import: lane_name(&self.import, lane), sequence: batch.sequence };
-            let arrival = Arrival { source: SOURCE.into(), batch: Some(part) };
-            match self.backend.ingest(self.project, &packed, events.take(), arrival).await? {
+            let attempt = || self.backend.ingest(self.project, &packed, events.take(), arrival.clone());
+            match reach(&self.backend, attempt, |reason| self.say_waiting(reason)).await? {
                 Attempt::Applied(summary) => return Ok(summary),
                 Attempt::Busy { reason, again_after } => {
-                    away_since = None;
                     self.say_waiting(&reason);
                     tokio::time::sleep(again_after.unwrap_or(pause)).await;
-                }
-                Attempt::Away { reason } => {
-                    if away_since.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX {
-                        let message = format!("{reason}; run the same command again to go on");
-                        return Err(CommandError::failed(message));
-                    }
-                    self.say_waiting(&reason);
-                    tokio::time::sleep(pause).await;
-                    if let Backend::Server(server) = self.backend.as_ref() {
-                        server.find_again();
-                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -218,6 +207,27 @@ impl Loading {
         let note = format!("day {}, {}/s", day_text(batch.day), HumanCount(rate as u64));
         state.progress.set(events, &note);
         Ok(())
+    }
+}
+
+/// Asks until there is an answer, for as long as a server may be away that is started again. Whether one that went away
+/// had understood the question does not matter to those who ask here.
+async fn reach<T, F: Future<Output = Result<T, CommandError>>>(
+    backend: &Backend,
+    mut ask: impl FnMut() -> F,
+    say: impl Fn(&str),
+) -> Result<T, CommandError> {
+    let (since, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        match ask().await {
+            Err(CommandError::Unreachable(reason)) if since.elapsed() < AWAY_MAX => {
+                say(&reason);
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                backend.find_again();
+            }
+            answer => return answer,
+        }
     }
 }
 

@@ -154,7 +154,8 @@ impl Import<'_> {
         let days = plan.days;
         let backend = self.backend.clone();
         let loaded = Loading::run(backend, self.project.id, plan, &self.folder, journal, &history).await;
-        let loaded = loaded.map_err(|e| CommandError::failed(format!("{e}; what was stored stays")))?;
+        let loaded = loaded
+            .map_err(|e| CommandError::failed(format!("{e}; what was stored stays, and the same command goes on")))?;
         pass("import::finish")?;
         self.conclude(&history, Entry::Finished { loaded, days })?;
         Ok(self.summary(State::Finished, history.checkpoint.tally, loaded, days, sources.len()))
