@@ -130,7 +130,8 @@ async fn where_all_have_a_request_the_next_one_waits_and_is_not_refused() {
     let server = Server::start(ServerOptions::default().env("FOOTFALL_CONNECTIONS_MAX", 10)).await;
     let mut busy = open(&server, 10).await;
     for connection in &mut busy {
-        connection.send(b"POST /track HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n[").await.unwrap();
+        let head = b"POST /track HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n";
+        assert_eq!(connection.ask(head).await.expect("the body is asked for").status, 100);
     }
     let mut next = open(&server, 3).await;
     for connection in &mut next {
@@ -140,8 +141,7 @@ async fn where_all_have_a_request_the_next_one_waits_and_is_not_refused() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(next.iter().all(Connection::is_open_and_silent));
     for connection in &mut busy {
-        connection.send(b"]").await.unwrap();
-        connection.reply().await.expect("its request is answered");
+        connection.ask(b"[]").await.expect("its request is answered");
     }
     for connection in &mut next {
         assert_eq!(connection.reply().await.expect("its turn has come").status, 200);

@@ -54,12 +54,16 @@ impl Registry {
         }
     }
 
-    /// Tells the connection to close that has been without a request for the longest; false if all have one.
+    /// Makes room for one: tells the connection to close that has been without a request for the longest, unless one is
+    /// about to close already. False if all have a request.
     pub fn evict(&self) -> bool {
         let open = self.open.lock();
+        if open.values().any(|peer| peer.closing.lock().is_some()) {
+            return true;
+        }
         let waiting = open.values().filter_map(|peer| match peer.activity.step() {
-            (Step::Idle | Step::Head, since) if peer.closing.lock().is_none() => Some((since, peer)),
-            _ => None,
+            (Step::Idle | Step::Head, since) => Some((since, peer)),
+            (Step::Request, _) => None,
         });
         let longest = waiting.min_by_key(|(since, _)| *since);
         longest.inspect(|(_, peer)| peer.close(Cause::Evicted)).is_some()
@@ -140,7 +144,11 @@ mod tests {
         assert!(registry.evict());
         assert_eq!((closing(&busy), closing(&slow_head), closing(&young)), (None, Some(Cause::Evicted), None));
         assert!(registry.evict());
+        assert_eq!(closing(&young), None, "one place is enough for one");
+        drop(slow_head);
+        assert!(registry.evict());
         assert_eq!(closing(&young), Some(Cause::Evicted));
+        drop(young);
         assert!(!registry.evict(), "who has a request stays");
     }
 
