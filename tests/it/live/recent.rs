@@ -63,8 +63,8 @@ impl Arrivals {
 /// Events with copies among them: the same again, and changed.
 fn events_with_copies() -> Vec<RawEvent> {
     let mut events: Vec<_> =
-        random_events(seed(7), 600).into_iter().enumerate().map(|(n, event)| event.with("n", n)).collect();
-    for n in (0..600).step_by(7) {
+        random_events(seed(7), 350).into_iter().enumerate().map(|(n, event)| event.with("n", n)).collect();
+    for n in (0..350).step_by(7) {
         let copy = events[n].clone();
         events.push(if n % 2 == 0 { copy } else { copy.with("changed", n) });
     }
@@ -74,11 +74,11 @@ fn events_with_copies() -> Vec<RawEvent> {
 
 #[tokio::test]
 async fn recent_events_are_the_oracles_whatever_has_been_flushed() {
-    let mut server = Server::start(ServerOptions::flushing_every(180)).await;
+    let mut server = Server::start(ServerOptions::flushing_every(110)).await;
     let project = server.create_project("recent").await;
     let mut arrivals = Arrivals::default();
     assert!(recent(&project, &[]).await.is_empty());
-    for batch in events_with_copies().chunks(120) {
+    for batch in events_with_copies().chunks(90) {
         arrivals.import(&project, batch).await;
         arrivals.check_limit(20, "while flushes go on", &project).await;
     }

@@ -42,8 +42,8 @@ pub fn filters() -> Vec<Wanted> {
             keeps: |e| e.event == "Buy" && e.properties.get("nest").is_some_and(|nest| nest["a"]["k"] == 1),
         },
         Wanted {
-            query: vec![("where", r#"properties["n"] >= 400 and properties["$event_name"] != "View""#)],
-            keeps: |e| e.properties["n"].as_i64().is_some_and(|n| n >= 400) && e.event != "View",
+            query: vec![("where", r#"properties["n"] >= 250 and properties["$event_name"] != "View""#)],
+            keeps: |e| e.properties["n"].as_i64().is_some_and(|n| n >= 250) && e.event != "View",
         },
         Wanted {
             query: vec![("where", r#"properties["time"] >= 1719792000 and properties["$distinct_id"] == "user-3""#)],
