@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use footfall_engine::Error;
 use footfall_model::ProjectId;
-use futures::TryStreamExt;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::{FOLDER, Projects, folder_path, parse, unavailable};
 
 /// A newer format is passed over rather than half understood.
 const FORMAT: u32 = 1;
+const ANNOUNCED_AT_ONCE: usize = 256;
 
 /// What is announced of a project: its files by name, to the byte.
 #[derive(Serialize, Deserialize)]
@@ -36,12 +37,14 @@ impl Projects {
     pub(super) async fn announce(&self, projects: &HashSet<ProjectId>) -> Result<(), Error> {
         let Some(engine) = &self.engine else { return Ok(()) };
         let index = self.index();
+        let mut announcing = Vec::with_capacity(projects.len());
         for id in projects {
-            if let Some(bytes) = index.by_id(*id).and_then(|entry| announcement(entry.files())) {
-                engine.announce(*id, bytes).await?;
-            }
+            let Some(bytes) = index.by_id(*id).and_then(|entry| announcement(entry.files())) else { continue };
+            let (engine, id) = (engine.clone(), *id);
+            announcing.push(async move { engine.announce(id, bytes).await });
         }
-        Ok(())
+        // Together, so that the projects of a start share the log's syncs.
+        stream::iter(announcing).buffer_unordered(ANNOUNCED_AT_ONCE).try_collect().await
     }
 
     /// Puts back the projects that the log knows and the store does not: a start from a log alone.
