@@ -11,6 +11,7 @@
 //! Filters and keys are read once and kept in caches bounded by bytes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMillisecondType;
@@ -26,6 +27,11 @@ use crate::segment::{KeyFilter, Segment, SegmentFiles};
 
 /// Rows read at a time when only their times are looked at.
 const TIME_BATCH_ROWS: usize = 8_192;
+
+/// Rows of a segment that are read one by one before it is read whole: a page of each column is about a tenth of one.
+const SINGLE_ROWS_MAX: u32 = 16;
+/// Segments of which all rows are held.
+const SEGMENTS_WHOLE_MAX: usize = 16;
 
 /// Keys of one segment's rows, sorted, with their rows. Generated insert ids have no key.
 pub(crate) struct SegmentKeys {
@@ -70,6 +76,8 @@ pub struct KeyCache {
     filters: Cache<String, Option<Arc<KeyFilter>>, Weight>,
     keys: Cache<String, Arc<SegmentKeys>, Weight>,
     rows: Cache<String, Arc<RowReader>>,
+    /// How many single rows have been read of a segment.
+    hits: Cache<String, Arc<AtomicU32>>,
 }
 
 #[derive(Clone)]
@@ -93,7 +101,8 @@ impl KeyCache {
         Arc::new(Self {
             filters: Cache::with_weighter(16_384, bytes / 2, Weight),
             keys: Cache::with_weighter(16_384, bytes / 2, Weight),
-            rows: Cache::new(16),
+            rows: Cache::new(SEGMENTS_WHOLE_MAX),
+            hits: Cache::new(16_384),
         })
     }
 
@@ -121,8 +130,7 @@ impl KeyCache {
             }
         };
         for row in keys.candidates(hash) {
-            let reader = self.rows(files, segment).await?;
-            let at = row as usize;
+            let (reader, at) = self.row(files, segment, row as usize).await?;
             let same = reader.event(at) == event.name
                 && reader.distinct_id(at) == event.distinct_id
                 && reader.time(at) == event.time
@@ -153,18 +161,39 @@ impl KeyCache {
             }
         };
         match filter {
-            Some(filter) if !filter.may_hold(hash) => Ok(false),
-            _ => has_time(files, segment, event).await,
+            Some(filter) => Ok(filter.may_hold(hash) && has_time(files, segment, event).await?),
+            // Written before there were filters: its keys tell all strangers apart at once, times one by one.
+            None => Ok(true),
         }
     }
 
-    async fn rows(&self, files: &SegmentFiles, segment: &Segment) -> Result<Arc<RowReader>, StorageError> {
-        if let Some(reader) = self.rows.get(segment.path.as_str()) {
-            return Ok(reader);
+    /// A row and its place in what was read: by itself for the first hits of a segment, which may be the only ones, then
+    /// out of the whole segment, for somebody seems to send it again.
+    async fn row(
+        &self,
+        files: &SegmentFiles,
+        segment: &Segment,
+        row: usize,
+    ) -> Result<(Arc<RowReader>, usize), StorageError> {
+        let path = segment.path.as_str();
+        if let Some(reader) = self.rows.get(path) {
+            return Ok((reader, row));
         }
+        let hits = match self.hits.get(path) {
+            Some(hits) => hits,
+            None => {
+                let hits = Arc::new(AtomicU32::new(0));
+                self.hits.insert(path.to_owned(), hits.clone());
+                hits
+            }
+        };
+        if hits.fetch_add(1, Ordering::Relaxed) < SINGLE_ROWS_MAX {
+            return Ok((Arc::new(RowReader::try_new(&files.read_row(segment, row).await?)?), 0));
+        }
+        hits.store(0, Ordering::Relaxed);
         let reader = Arc::new(RowReader::try_new(&files.read_all(segment).await?)?);
-        self.rows.insert(segment.path.clone(), reader.clone());
-        Ok(reader)
+        self.rows.insert(path.to_owned(), reader.clone());
+        Ok((reader, row))
     }
 }
 

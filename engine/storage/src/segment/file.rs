@@ -174,6 +174,15 @@ impl SegmentFiles {
         self.read_batch(segment, &open, &names).await
     }
 
+    /// One row with all its columns. Decodes a page of each.
+    pub(crate) async fn read_row(&self, segment: &Segment, row: usize) -> Result<RecordBatch, StorageError> {
+        let open = self.open(segment).await?;
+        let names: Vec<&str> = open.metadata.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        let rows = self.read(segment, &open, &names, Some(&[row..row + 1]), 1)?.try_next().await?;
+        let missing = || StorageError::CorruptSegment { path: segment.path.clone(), what: format!("no row {row}") };
+        rows.filter(|batch| batch.num_rows() == 1).ok_or_else(missing)
+    }
+
     /// The built-in columns of a whole segment in memory.
     pub async fn read_builtin(&self, segment: &Segment) -> Result<RecordBatch, StorageError> {
         let open = self.open(segment).await?;
