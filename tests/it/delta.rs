@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::generate::random_events;
-use crate::harness::{Project, Server, ServerOptions, python, seed};
+use crate::harness::{Project, Reply, Server, ServerOptions, python, seed};
 use crate::oracle::RawEvent;
 
 /// What Footfall answers, in the form that `tests/py/delta_counts.py` prints.
@@ -40,5 +40,59 @@ async fn deltalake_pyarrow_and_duckdb_open_the_table_and_count_the_same() {
     server.restart().await;
     assert_eq!(project.sql("SELECT count(*) FROM events").await.rows, [[json!(5_000)]]);
     check_outside(&server, &project).await;
+    server.stop().await;
+}
+
+/// A table's rows by other engines; `None` without the tools.
+async fn rows_outside(server: &Server, project: &Project, table: &str, columns: &[&str]) -> Option<Vec<Value>> {
+    let path = server.data_dir().join("store").join(project.id.to_string()).join(table);
+    let mut args = vec![path.to_str().expect("UTF-8")];
+    args.extend(columns);
+    let printed = python("journal_rows.py", &args).await?;
+    let seen: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(seen["pyarrow"], seen["duckdb"], "{table}: the engines agree");
+    Some(seen["pyarrow"].as_array().expect("rows").clone())
+}
+
+#[tokio::test]
+async fn losers_and_profile_updates_are_tables_that_other_engines_open() {
+    let mut server = Server::start(ServerOptions::never_flushing()).await;
+    let project = server.create_project("journals").await;
+    let event = RawEvent::new("Paid", "ann", 1_704_196_800_000, "a").with("plan", "pro");
+    for version in [1, 1, 2] {
+        project.import(&[event.clone().with("version", version).to_json()]).await;
+    }
+    let engage = async |distinct_id: &str, name: &str| {
+        let update = json!([{"$token": project.token, "$distinct_id": distinct_id, "$set": {"name": name}}]);
+        let request = project.anonymous(reqwest::Method::POST, "/engage").json(&update);
+        assert_eq!(Reply::of(request).await.ok().text(), "1");
+    };
+    engage("bob", "Bob").await;
+    server.kill().await;
+    server.start_again().await;
+    engage("ann", "Ann").await;
+    server.restart().await;
+    engage("bob", "Robert").await;
+    server.restart().await;
+    let columns = ["rejected_at", "reason", "event", "distinct_id", "user_id", "insert_id", "source", "properties"];
+    if let Some(rows) = rows_outside(&server, &project, "rejected_events", &columns).await {
+        let versions = rows.iter().map(|row| {
+            let properties: Value = serde_json::from_str(row[6].as_str().expect("text")).expect("JSON");
+            (row[0].clone(), row[5].clone(), properties["version"].clone())
+        });
+        let expect =
+            [(json!("duplicate"), json!("/import"), json!(1)), (json!("superseded"), json!("/import"), json!(1))];
+        assert_eq!(versions.collect::<Vec<_>>(), expect);
+    }
+    let columns = ["received_at", "kind", "distinct_id", "group_key", "source", "record"];
+    if let Some(rows) = rows_outside(&server, &project, "profile_updates", &columns).await {
+        let seen = rows.iter().map(|row| {
+            let record: Value = serde_json::from_str(row[4].as_str().expect("text")).expect("JSON");
+            (row[0].clone(), row[1].clone(), row[2].clone(), row[3].clone(), record["$set"]["name"].clone())
+        });
+        let update = |id: &str, name: &str| (json!("person"), json!(id), Value::Null, json!("/engage"), json!(name));
+        let expect = [update("bob", "Bob"), update("ann", "Ann"), update("bob", "Robert")];
+        assert_eq!(seen.collect::<Vec<_>>(), expect, "in the order in which they were acknowledged, once each");
+    }
     server.stop().await;
 }

@@ -30,6 +30,21 @@ fn unfit(name: &str) -> ArrowError {
     ArrowError::SchemaError(format!("column missing or of another type, column={name}"))
 }
 
+/// Memory that a value takes beside itself, about.
+pub(super) fn heap_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::List(items) => items.iter().map(|item| size_of::<Value>() + heap_bytes(item)).sum(),
+        Value::Map(members) => heap_bytes_of(members),
+    }
+}
+
+/// As [`heap_bytes`], of named values.
+pub(super) fn heap_bytes_of(members: &[(String, Value)]) -> usize {
+    members.iter().map(|(name, value)| size_of::<(String, Value)>() + name.len() + heap_bytes(value)).sum()
+}
+
 /// Named values as the text of a JSON object.
 pub(super) fn json_object(members: &[(String, Value)]) -> String {
     let members = members.iter().map(|(name, value)| (name.clone(), serde_json::Value::from(value)));

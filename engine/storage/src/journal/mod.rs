@@ -53,6 +53,9 @@ pub trait JournalRow: Clone + Send + Sync + Sized + 'static {
     /// The value of the order column.
     fn order(&self) -> i64;
 
+    /// Memory that it takes, about.
+    fn bytes(&self) -> usize;
+
     /// Rows as columns, in the order given.
     fn to_batch<'a>(rows: impl Iterator<Item = &'a Self>) -> Result<RecordBatch, ArrowError>;
 

@@ -10,7 +10,7 @@ use footfall_model::{ProfileTarget, ProfileUpdate};
 use serde::{Deserialize, Serialize};
 
 use super::JournalRow;
-use super::columns::{Columns, value};
+use super::columns::{Columns, heap_bytes, value};
 
 /// One change and its place in the order of a project's arrivals, which it shares with the events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,14 @@ impl JournalRow for ProfileEntry {
 
     fn order(&self) -> i64 {
         self.received_at
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = match &self.update.target {
+            ProfileTarget::Person { distinct_id } => distinct_id.len(),
+            ProfileTarget::Group { key, id } => key.len() + id.len(),
+        };
+        size_of::<Self>() + texts + heap_bytes(&self.update.record)
     }
 
     fn to_batch<'a>(rows: impl Iterator<Item = &'a Self>) -> Result<RecordBatch, ArrowError> {

@@ -10,7 +10,7 @@ use footfall_model::Value;
 use serde::{Deserialize, Serialize};
 
 use super::JournalRow;
-use super::columns::{Columns, json_object, members};
+use super::columns::{Columns, heap_bytes_of, json_object, members};
 
 /// Why a copy is not among the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,6 +95,11 @@ impl JournalRow for RejectedEvent {
 
     fn order(&self) -> i64 {
         self.rejected_at()
+    }
+
+    fn bytes(&self) -> usize {
+        let texts = self.event.len() + self.distinct_id.len() + self.insert_id.len();
+        size_of::<Self>() + texts + heap_bytes_of(&self.properties)
     }
 
     fn to_batch<'a>(rows: impl Iterator<Item = &'a Self>) -> Result<RecordBatch, ArrowError> {

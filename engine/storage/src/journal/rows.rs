@@ -19,6 +19,7 @@ pub(crate) struct JournalRows<R> {
     visible: Vec<Arc<Vec<R>>>,
     pending: VecDeque<(Lsn, Vec<R>)>,
     len: usize,
+    bytes: usize,
     /// The table's transaction that the live rows rest on (J4).
     flushed_lsn: Option<Lsn>,
     store: Arc<dyn ObjectStore>,
@@ -32,12 +33,17 @@ impl<R: JournalRow> JournalRows<R> {
         store: Arc<dyn ObjectStore>,
         root: Path,
     ) -> Self {
-        Self { files, visible: Vec::new(), pending: VecDeque::new(), len: 0, flushed_lsn, store, root }
+        Self { files, visible: Vec::new(), pending: VecDeque::new(), len: 0, bytes: 0, flushed_lsn, store, root }
     }
 
     /// Live rows, visible or not.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Memory that they take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn flushed_lsn(&self) -> Option<Lsn> {
@@ -52,7 +58,7 @@ impl<R: JournalRow> JournalRows<R> {
     /// Adds rows that are on their way to the disk.
     pub fn append(&mut self, lsn: Lsn, rows: Vec<R>) {
         if !rows.is_empty() {
-            self.len += rows.len();
+            self.count(&rows, true);
             self.pending.push_back((lsn, rows));
         }
     }
@@ -71,7 +77,9 @@ impl<R: JournalRow> JournalRows<R> {
 
     /// Forgets what was on its way to the disk: it failed.
     pub fn drop_pending(&mut self) {
-        self.len -= self.pending.drain(..).map(|(_, rows)| rows.len()).sum::<usize>();
+        for (_, rows) in std::mem::take(&mut self.pending) {
+            self.count(&rows, false);
+        }
     }
 
     /// Visible rows up to a value of the order column: what a flush writes.
@@ -83,14 +91,23 @@ impl<R: JournalRow> JournalRows<R> {
     pub fn flushed(&mut self, files: Arc<[JournalFile]>, order: i64, lsn: Lsn) {
         self.files = files;
         self.flushed_lsn = Some(lsn);
-        for block in &mut self.visible {
+        for mut block in std::mem::take(&mut self.visible) {
             let gone = block.partition_point(|row| row.order() <= order);
-            if gone > 0 {
-                self.len -= gone;
-                Arc::make_mut(block).drain(..gone);
+            self.count(block.get(..gone).unwrap_or_default(), false);
+            if gone < block.len() {
+                Arc::make_mut(&mut block).drain(..gone);
+                self.visible.push(block);
             }
         }
-        self.visible.retain(|block| !block.is_empty());
+    }
+
+    fn count(&mut self, rows: &[R], added: bool) {
+        let bytes: usize = rows.iter().map(R::bytes).sum();
+        if added {
+            (self.len, self.bytes) = (self.len + rows.len(), self.bytes + bytes);
+        } else {
+            (self.len, self.bytes) = (self.len - rows.len(), self.bytes - bytes);
+        }
     }
 
     /// What is visible now.

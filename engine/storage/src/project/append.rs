@@ -78,7 +78,7 @@ impl ProjectStore {
         }
         let (rows, bytes) = {
             let state = self.state.lock();
-            (state.live.len(), state.live.bytes())
+            (state.live_rows(), state.live_bytes())
         };
         let has_room = rows < self.options.live_rows_max && bytes < self.options.live_bytes_max;
         if has_room { Ok(rows) } else { Err(StorageError::Backpressure { rows }) }

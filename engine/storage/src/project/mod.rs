@@ -268,15 +268,14 @@ impl ProjectStore {
         self.id
     }
 
-    /// Memory that live rows take, about.
+    /// Memory that live rows take, about: of events, and of journals.
     pub fn live_bytes(&self) -> usize {
-        self.state.lock().live.bytes()
+        self.state.lock().live_bytes()
     }
 
     /// Rows in memory, visible or on their way to the disk: events, and rows of journals.
     pub fn live_rows(&self) -> usize {
-        let state = self.state.lock();
-        state.live.len() + state.rejected.len() + state.profiles.len()
+        self.state.lock().live_rows()
     }
 
     /// When the oldest live row arrived, in microseconds since the epoch.
@@ -287,6 +286,16 @@ impl ProjectStore {
     /// The oldest log position this project still needs; `None` if it needs nothing.
     pub fn oldest_unflushed(&self) -> Option<Lsn> {
         self.state.lock().unflushed.oldest()
+    }
+}
+
+impl State {
+    fn live_rows(&self) -> usize {
+        self.live.len() + self.rejected.len() + self.profiles.len()
+    }
+
+    fn live_bytes(&self) -> usize {
+        self.live.bytes() + self.rejected.bytes() + self.profiles.bytes()
     }
 }
 

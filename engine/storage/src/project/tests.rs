@@ -128,7 +128,8 @@ impl Fixture {
             kept: KeptBudget::new(0),
         };
         let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
-        let options = ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 1 << 20, kept };
+        let options =
+            ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 1 << 20, live_bytes_max: usize::MAX, kept };
         let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
         Self { dir, objects, log, store }
     }
@@ -276,7 +277,8 @@ async fn run(steps: Vec<Step>) {
     fixture = fixture.crash(true).await;
     fixture.check(&model, "after the last crash").await;
     fixture.store.flush().await.unwrap();
-    assert_eq!((fixture.store.live_rows(), fixture.store.oldest_unflushed()), (0, None), "all is in tables");
+    assert_eq!((fixture.store.live_rows(), fixture.store.live_bytes()), (0, 0), "nothing is left over");
+    assert_eq!(fixture.store.oldest_unflushed(), None, "all is in tables");
     fixture.check(&model, "flushed").await;
     fixture = fixture.crash(true).await;
     assert_eq!(fixture.store.live_rows(), 0);
