@@ -1,7 +1,7 @@
 //! Logs and metrics of the process.
 //!
 //! Logs go to standard error: lines for people on a terminal, JSON otherwise. No event, property, id, query string or
-//! credential is ever logged. Metrics carry no label per project or user.
+//! credential is ever logged. Metrics carry no label per user, and one per project only of the ten that send most.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;

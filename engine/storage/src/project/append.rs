@@ -1,9 +1,11 @@
 //! One request's events on their way in: deduplicated, numbered, logged, visible, acknowledged.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use footfall_model::{Event, StoredEvent, Uid};
 use hashbrown::HashMap;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::fate::{Fate, Fates, Lookups, decide, lost};
 use super::record::{EVENTS_RECORD, EncodedEvents};
@@ -34,6 +36,13 @@ enum Prepared {
     /// A row that is just being written to a segment would be replaced.
     Flushing(Vec<Event>),
 }
+
+/// Who may seal at once, over all projects: sealing is never urgent, and half of the cores are for those who wait for an
+/// acknowledgement.
+static SEALERS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+    Semaphore::new((cores / 2).max(1))
+});
 
 impl ProjectStore {
     /// Stores the events of one request, all or none. When this returns they are durable, visible and counted once.
@@ -199,7 +208,13 @@ impl ProjectStore {
         let store = self.clone();
         tokio::task::spawn_blocking(move || {
             let _only = only;
-            while store.seal_tail() {}
+            loop {
+                // Anew each time, so that projects take turns. An error would mean a closed semaphore, which nobody closes.
+                let _slot = Handle::current().block_on(SEALERS.acquire());
+                if !store.seal_tail() {
+                    break;
+                }
+            }
         });
     }
 
