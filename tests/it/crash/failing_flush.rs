@@ -1,17 +1,14 @@
 //! One project's flush fails, or panics: the others are flushed, and nothing is lost of the one either.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::plan::has_failpoints;
-use crate::harness::{Project, Server, ServerOptions, parquet_files};
+use crate::harness::{Project, Server, ServerOptions, eventually, parquet_files};
 use crate::oracle::RawEvent;
 
 const EVENTS: i64 = 50;
-const POLL_EVERY: Duration = Duration::from_millis(50);
-const FLUSHED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Events of 1 January 2024.
 fn events(from: i64) -> Vec<Value> {
@@ -30,13 +27,8 @@ fn commits(server: &Server, project: &Project) -> usize {
 }
 
 async fn wait_for_commit(server: &Server, project: &Project, after: usize) {
-    let committed = async {
-        while commits(server, project) <= after {
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    };
-    let committed = tokio::time::timeout(FLUSHED_WITHIN, committed).await;
-    assert!(committed.is_ok(), "{} is not flushed; the log: {}", project.name, server.log());
+    let what = format!("{} is flushed", project.name);
+    eventually(&what, async || commits(server, project) > after).await;
 }
 
 async fn count(project: &Project) -> i64 {

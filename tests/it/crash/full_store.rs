@@ -3,16 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use super::MIX;
 use super::audit::{audit, audit_arrivals};
 use super::load::Load;
-use crate::harness::{Server, ServerOptions, SmallDisk, now_ms, parquet_files, seed};
+use crate::harness::{Server, ServerOptions, SmallDisk, eventually, now_ms, parquet_files, seed};
 
 const DISK_KIB: u32 = 16 << 10;
-const POLL_EVERY: Duration = Duration::from_millis(50);
-const FLUSHED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Lets the load run until this many more copies were acknowledged; every look in between is right.
 async fn run(load: &Arc<Load>, cycle: u64, acknowledged: usize, claim: &str) {
@@ -27,15 +24,9 @@ async fn run(load: &Arc<Load>, cycle: u64, acknowledged: usize, claim: &str) {
     audit(load, claim).await;
 }
 
-async fn wait_for_new_files(server: &Server, disk: &SmallDisk) {
+async fn wait_for_new_files(disk: &SmallDisk) {
     let before = parquet_files(disk.path()).len();
-    let flushed = async {
-        while parquet_files(disk.path()).len() == before {
-            tokio::time::sleep(POLL_EVERY).await;
-        }
-    };
-    let flushed = tokio::time::timeout(FLUSHED_WITHIN, flushed).await;
-    assert!(flushed.is_ok(), "nothing is flushed; the log: {}", server.log());
+    eventually("rows are flushed", async || parquet_files(disk.path()).len() > before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,7 +39,7 @@ async fn a_full_disk_of_the_tables_loses_nothing_and_turns_nobody_away() {
     let project = server.create_project("full").await;
     let load = Load::new(vec![project], MIX, seed(15), now_ms());
     run(&load, 0, 150, "there is room").await;
-    wait_for_new_files(&server, &disk).await;
+    wait_for_new_files(&disk).await;
 
     disk.fill();
     run(&load, 1, 200, "the disk is full").await;
@@ -63,7 +54,7 @@ async fn a_full_disk_of_the_tables_loses_nothing_and_turns_nobody_away() {
     assert_eq!(load.put_off.load(Ordering::Relaxed), 0, "the log had room all the time");
 
     disk.make_room();
-    wait_for_new_files(&server, &disk).await;
+    wait_for_new_files(&disk).await;
     run(&load, 3, 100, "there is room again").await;
     server.restart().await;
     audit(&load, "flushed").await;

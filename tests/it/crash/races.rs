@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::audit::{audit, audit_arrivals};
 use super::load::{Load, Mix};
-use crate::harness::{DAY_MS, Project, Reply, Server, ServerOptions, now_ms, parquet_files, seed};
+use crate::harness::{DAY_MS, Project, Reply, Server, ServerOptions, eventually, now_ms, parquet_files, seed};
 use crate::oracle::RawEvent;
 
 const SENDERS: i64 = 12;
@@ -141,6 +141,15 @@ async fn send_and_leave(address: &str, events: &[Value], departure: Departure, r
     }
 }
 
+/// What `/metrics` says of all events.
+async fn figure(server: &Server, name: &str) -> i64 {
+    let text = Reply::of(server.request(reqwest::Method::GET, "/metrics")).await.ok().text();
+    let metric = format!("footfall_ingest_records_{name}{{kind=\"event\"}} ");
+    let value =
+        text.lines().find_map(|line| line.strip_prefix(&metric)).unwrap_or_else(|| panic!("no {metric}: {text}"));
+    value.parse().unwrap_or_else(|_| panic!("not a number: {metric}{value}"))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_goes_away_leaves_a_whole_batch_or_none_and_holds_nobody_up() {
     const CLIENTS: usize = 120;
@@ -165,6 +174,12 @@ async fn a_client_that_goes_away_leaves_a_whole_batch_or_none_and_holds_nobody_u
     leaving.join_all().await;
     let reply = project.track(&batch("stays", 0, from)).await;
     assert_eq!((reply.status, reply.text().as_str()), (200, "1"), "others are served");
+    // Whoever goes away while its events are being stored has stored them, and the books say so.
+    eventually("the books agree with the table", async || {
+        let (in_flight, stored) = (figure(&server, "in_flight").await, figure(&server, "stored_total").await);
+        in_flight == 0 && stored == project.sql("SELECT count(*) FROM events").await.int()
+    })
+    .await;
     // A clean stop finishes what is on its way.
     server.restart().await;
     let rows = seen(&project).await;
