@@ -29,7 +29,7 @@ async fn phase(server: &Server) -> (u16, u16, u16, Vec<String>) {
 async fn health_tells_each_phase_and_others_wait_for_the_start() {
     let mut checks = Checks::default();
     let mut server = Server::prepare(
-        ServerOptions::demo().env("FOOTFALL_USERS", 4000).env("FOOTFALL_DRAIN_DELAY", 5).env("FOOTFALL_LINGER", 60),
+        ServerOptions::demo().env("FOOTFALL_USERS", 2500).env("FOOTFALL_DRAIN_DELAY", 5).env("FOOTFALL_LINGER", 60),
     );
     server.spawn();
     // Refused until the port is bound, which is the first thing that happens.
