@@ -19,6 +19,7 @@ use serde::de::DeserializeSeed;
 use crate::limits::RECORDS_MAX;
 use crate::members::{Members, keep_last};
 use record::{BatchSeed, ObjectSeed, RecordReader};
+pub(crate) use repair::{is_broken, is_broken_text};
 use value::size;
 
 pub(crate) use record::{ItemReader, ObjectReader};

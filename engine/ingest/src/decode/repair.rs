@@ -1,5 +1,7 @@
 //! Halves of surrogate pairs. JSON's grammar allows `"\ud83d"` alone, Unicode and every strict parser do not.
 
+use footfall_model::Value;
+
 /// Replaces each lone half by `\ufffd`. `None` where there is none, so that nothing is gained by parsing again.
 pub(super) fn lone_surrogates(text: &str) -> Option<String> {
     let mut mended = String::new();
@@ -34,6 +36,20 @@ fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
         return None;
     }
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Whether a value holds text that was not Unicode, as the replacement left it.
+pub(crate) fn is_broken(value: &Value) -> bool {
+    match value {
+        Value::Text(text) => is_broken_text(text),
+        Value::List(items) => items.iter().any(is_broken),
+        Value::Map(members) => members.iter().any(|(name, value)| is_broken_text(name) || is_broken(value)),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
+    }
+}
+
+pub(crate) fn is_broken_text(text: &str) -> bool {
+    text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 #[cfg(test)]

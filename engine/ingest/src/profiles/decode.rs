@@ -4,7 +4,8 @@ use footfall_model::Value;
 use serde::de::MapAccess;
 
 use crate::decode::{
-    Damage, DecodeError, Form, ItemReader, ObjectReader, Precision, Reading, Tally, decode_as, read_members,
+    Damage, DecodeError, Form, ItemReader, ObjectReader, Precision, Reading, Tally, decode_as, is_broken,
+    is_broken_text, read_members,
 };
 use crate::limits::{RECORD_BYTES_MAX, RECORDS_MAX};
 use crate::members::Members;
@@ -74,19 +75,6 @@ impl ProfileRecord {
         let broken = |(name, value): &&(String, Value)| is_broken_text(name) || is_broken(value);
         self.members.iter().filter(|_| self.damaged).find(broken).map(|(name, _)| name.clone())
     }
-}
-
-fn is_broken(value: &Value) -> bool {
-    match value {
-        Value::Text(text) => is_broken_text(text),
-        Value::List(items) => items.iter().any(is_broken),
-        Value::Map(members) => members.iter().any(|(name, value)| is_broken_text(name) || is_broken(value)),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
-    }
-}
-
-fn is_broken_text(text: &str) -> bool {
-    text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 #[derive(Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use footfall_model::Value;
 
-use crate::decode::{Properties, Record};
+use crate::decode::{Properties, Record, is_broken, is_broken_text};
 use crate::fault::Fault;
 use crate::ids::{id_text, truncate};
 use crate::repairs::Repairs;
@@ -90,17 +90,4 @@ fn broken_text(record: &Record) -> Option<Fault> {
     let mut name = name.clone();
     truncate(&mut name);
     Some(Fault::NotUtf8(name))
-}
-
-fn is_broken(value: &Value) -> bool {
-    match value {
-        Value::Text(text) => is_broken_text(text),
-        Value::List(items) => items.iter().any(is_broken),
-        Value::Map(members) => members.iter().any(|(name, value)| is_broken_text(name) || is_broken(value)),
-        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
-    }
-}
-
-fn is_broken_text(text: &str) -> bool {
-    text.contains(char::REPLACEMENT_CHARACTER)
 }
