@@ -17,6 +17,7 @@ mod lookup;
 mod open;
 mod options;
 mod rejected;
+mod views;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +50,9 @@ pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, Recent
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::rejected::{RejectedPage, RejectedSpec};
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
+pub use footfall_query::view::ViewRefresh;
 pub use footfall_storage::journal::{RejectReason, RejectedEvent};
+pub use footfall_storage::views::View;
 pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, failpoint, open_store};
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
@@ -184,12 +187,14 @@ impl Engine {
         let sessions = self.sessions.clone();
         let (query, params) = (query.to_owned(), params.to_vec());
         let (lookups, cache) = (self.lookups(project.store.id()), self.lookup_cache.clone());
+        let views = self.views_of(project.store.id());
         let stream = self
             .pool
             .run(async move {
                 let snapshot = snapshot_of(&project)?;
                 let context = sessions.context(&snapshot, Shape::Sql)?;
                 cache.register(&context, &query, &lookups).await?;
+                views::register(&context, &query, &sessions, &snapshot, &views).await?;
                 sql::run(&context, &query, &params).await
             })
             .await?;

@@ -83,7 +83,7 @@ impl LookupCache {
         query: &str,
         lookups: &LookupTables,
     ) -> Result<(), QueryError> {
-        let named = sql::lookup_tables_in(context, query);
+        let named = sql::tables_in(context, query, PREFIX);
         if named.is_empty() {
             return Ok(());
         }

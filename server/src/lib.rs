@@ -45,6 +45,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         | Command::Project(_)
         | Command::Import { .. }
         | Command::Sql { .. }
+        | Command::View(_)
         | Command::Log(_) => Voice::Command,
     };
     if invocation.command.is_check() {
@@ -82,6 +83,7 @@ async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), Com
         Command::Project(command) => commands::project::run(command, &settings).await,
         Command::Import { sources, .. } => commands::import::run(&sources, &settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
+        Command::View(command) => commands::view::run(command, &settings).await,
         Command::Log(command) => commands::log::run(&command, &settings),
     }
 }

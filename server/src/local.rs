@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use footfall_engine::{Arrival, IngestSummary};
+use chrono::{DateTime, Utc};
+use footfall_engine::{Arrival, IngestSummary, View, ViewRefresh};
 use footfall_ingest::MergeMode;
 use footfall_model::ProjectId;
 use parking_lot::RwLock;
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::CommandError;
@@ -110,14 +111,39 @@ impl LocalClient {
         Ok(position.sequence)
     }
 
+    pub async fn views(&self, project: ProjectId) -> Result<Vec<ViewInfo>, CommandError> {
+        let request = self.get("/v1/views").query(&of(project));
+        let list: ViewList = accepted(request.send().await).await?.json().await.map_err(unreachable)?;
+        Ok(list.views)
+    }
+
+    pub async fn create_view(&self, project: ProjectId, name: &str, sql: &str) -> Result<ViewCounts, CommandError> {
+        let body = serde_json::json!({"name": name, "sql": sql});
+        let request = self.post("/v1/views").query(&of(project)).json(&body);
+        accepted(request.send().await).await?.json().await.map_err(unreachable)
+    }
+
+    pub async fn refresh_view(&self, project: ProjectId, name: &str) -> Result<ViewCounts, CommandError> {
+        let request = self.post(&format!("/v1/views/{}/refresh", in_path(name))).query(&of(project));
+        accepted(request.send().await).await?.json().await.map_err(unreachable)
+    }
+
+    pub async fn drop_view(&self, project: ProjectId, name: &str) -> Result<(), CommandError> {
+        let request = self.request(Method::DELETE, &format!("/v1/views/{}", in_path(name))).query(&of(project));
+        accepted(request.send().await).await.map(drop)
+    }
+
     fn get(&self, path: &str) -> RequestBuilder {
-        let server = self.server.read();
-        self.http.get(format!("{}{path}", server.http)).bearer_auth(&server.token)
+        self.request(Method::GET, path)
     }
 
     fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let server = self.server.read();
-        self.http.post(format!("{}{path}", server.http)).bearer_auth(&server.token)
+        self.http.request(method, format!("{}{path}", server.http)).bearer_auth(&server.token)
     }
 }
 
@@ -149,6 +175,52 @@ impl From<IngestReply> for IngestSummary {
 pub struct ImportPosition {
     /// `None`: no part of this import has been applied.
     pub sequence: Option<u64>,
+}
+
+/// A view as `GET /v1/views` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ViewInfo {
+    pub name: String,
+    pub sql: String,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ViewList {
+    pub views: Vec<ViewInfo>,
+}
+
+/// What was done about a view: days of shards computed, kept as they were, and old ones deleted; and what was read for it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ViewCounts {
+    pub name: String,
+    pub computed: usize,
+    pub kept: usize,
+    pub swept: usize,
+    pub bytes_read: u64,
+}
+
+impl From<View> for ViewInfo {
+    fn from(view: View) -> Self {
+        Self { name: view.name, sql: view.sql, created_at: view.created_at }
+    }
+}
+
+impl ViewCounts {
+    pub fn new(name: String, done: ViewRefresh) -> Self {
+        let ViewRefresh { computed, kept, swept, bytes_read } = done;
+        Self { name, computed, kept, swept, bytes_read }
+    }
+}
+
+/// Says in a query string whose data is meant.
+fn of(project: ProjectId) -> [(&'static str, String); 1] {
+    [("project_id", project.to_string())]
+}
+
+/// A name as one segment of a path.
+fn in_path(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 async fn accepted(reply: reqwest::Result<Response>) -> Result<Response, CommandError> {

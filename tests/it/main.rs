@@ -42,4 +42,5 @@ mod sdk;
 mod segmentation;
 mod sql;
 mod track_wire;
+mod views;
 mod visibility;

@@ -1,7 +1,7 @@
 //! Everything that speaks DataFusion planning: the catalog of a snapshot, expressions as column code, reports, SQL.
 //!
-//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`export`],
-//! [`arrivals`].
+//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`view`],
+//! [`export`], [`arrivals`].
 
 pub mod arrivals;
 pub mod calendar;
@@ -14,6 +14,7 @@ pub mod report;
 pub mod runtime;
 pub mod session;
 pub mod sql;
+pub mod view;
 
 mod count_users;
 mod error;

@@ -6,7 +6,6 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::lookup;
 use crate::error::QueryError;
 
 /// Plans a statement and starts it. `params` fill `$1`, `$2`, … in order.
@@ -31,17 +30,17 @@ pub async fn run(
     })
 }
 
-/// The lookup tables that a statement names, without their prefix. None where the statement cannot be read, which is
-/// then said by [`run`].
-pub fn lookup_tables_in(context: &SessionContext, query: &str) -> Vec<String> {
-    if !query.contains(lookup::PREFIX) {
+/// The tables that a statement names whose names begin with `prefix`, without it. None where the statement cannot be
+/// read, which is then said by [`run`].
+pub fn tables_in(context: &SessionContext, query: &str, prefix: &str) -> Vec<String> {
+    if !query.contains(prefix) {
         return Vec::new();
     }
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
     let Ok(statement) = state.sql_to_statement(query, &dialect) else { return Vec::new() };
     let tables = state.resolve_table_references(&statement).unwrap_or_default();
-    tables.iter().filter_map(|table| Some(table.table().strip_prefix(lookup::PREFIX)?.to_owned())).collect()
+    tables.iter().filter_map(|table| Some(table.table().strip_prefix(prefix)?.to_owned())).collect()
 }
 
 fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {

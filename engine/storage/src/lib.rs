@@ -9,7 +9,7 @@
 //!
 //! It knows nothing of DataFusion, reports or HTTP. Reading order: [`columns`] (what a row is), [`segment`] (a file),
 //! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`project`]
-//! (all of it together for one tenant).
+//! (all of it together for one tenant), [`views`] (results that are kept).
 
 pub mod columns;
 pub mod failpoint;
@@ -18,6 +18,7 @@ pub mod log;
 pub mod project;
 pub mod segment;
 pub mod table;
+pub mod views;
 
 mod arrivals;
 mod durable;

@@ -10,7 +10,7 @@ use footfall_model::{Event, ProjectId};
 
 use super::CommandError;
 use crate::config::Settings;
-use crate::local::LocalClient;
+use crate::local::{LocalClient, ViewCounts, ViewInfo};
 use crate::packed;
 use crate::projects::Projects;
 
@@ -107,6 +107,38 @@ impl Backend {
         match self {
             Self::Server(server) => server.import_position(project, import).await,
             Self::Engine { engine, .. } => Ok(engine.import_position(project, import).await?),
+        }
+    }
+
+    pub async fn views(&self, project: ProjectId) -> Result<Vec<ViewInfo>, CommandError> {
+        match self {
+            Self::Server(server) => server.views(project).await,
+            Self::Engine { engine, .. } => Ok(engine.views(project).await?.into_iter().map(ViewInfo::from).collect()),
+        }
+    }
+
+    pub async fn create_view(&self, project: ProjectId, name: &str, sql: &str) -> Result<ViewCounts, CommandError> {
+        match self {
+            Self::Server(server) => server.create_view(project, name, sql).await,
+            Self::Engine { engine, .. } => {
+                Ok(ViewCounts::new(name.to_owned(), engine.create_view(project, name, sql).await?))
+            }
+        }
+    }
+
+    pub async fn refresh_view(&self, project: ProjectId, name: &str) -> Result<ViewCounts, CommandError> {
+        match self {
+            Self::Server(server) => server.refresh_view(project, name).await,
+            Self::Engine { engine, .. } => {
+                Ok(ViewCounts::new(name.to_owned(), engine.refresh_view(project, name).await?))
+            }
+        }
+    }
+
+    pub async fn drop_view(&self, project: ProjectId, name: &str) -> Result<(), CommandError> {
+        match self {
+            Self::Server(server) => server.drop_view(project, name).await,
+            Self::Engine { engine, .. } => Ok(engine.drop_view(project, name).await?),
         }
     }
 

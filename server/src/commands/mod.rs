@@ -10,6 +10,7 @@ mod progress;
 pub mod project;
 pub mod restart;
 pub mod sql;
+pub mod view;
 
 pub use error::CommandError;
 pub use output::print;

@@ -14,6 +14,7 @@ use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
 use super::log::{LogArgs, LogCommand};
 use super::settings::{ImportFormat, SqlFormat, TimeUnit};
+use super::view::ViewCommand;
 
 /// Product analytics about users, not page views: Mixpanel-compatible, self-hosted, one binary.
 #[derive(Debug, Parser)]
@@ -86,6 +87,9 @@ pub enum Command {
         /// The statement, such as 'SELECT event, count(*) FROM events GROUP BY event'.
         query: String,
     },
+    /// Keep results of statements by shard and day, and compute only what has changed; also while a server runs.
+    #[command(subcommand)]
+    View(ViewCommand),
     /// Look into the log, and copy what is sound of a damaged one. Reads files only.
     #[command(subcommand)]
     Log(LogCommand),
@@ -295,6 +299,7 @@ impl Command {
             Self::Project(ProjectCommand::List { output, .. } | ProjectCommand::RotateToken { output, .. }) => {
                 figment.merge(Serialized::global("project", output))
             }
+            Self::View(command) => command.merge_into(figment),
             Self::Log(command) => command.merge_into(figment),
         }
     }
@@ -311,6 +316,7 @@ impl Command {
                 | ProjectCommand::List { data, .. }
                 | ProjectCommand::RotateToken { data, .. },
             ) => data,
+            Self::View(command) => command.data(),
             Self::Log(command) => command.data(),
         }
     }

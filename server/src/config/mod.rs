@@ -10,6 +10,7 @@ mod listen_args;
 mod live;
 mod log;
 mod settings;
+mod view;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,6 +23,7 @@ pub use args::{Cli, Command, ProjectCommand};
 pub use ingest::IngestSettings;
 pub use log::{DumpFormat, DumpSettings, LogCommand, SalvageSettings};
 pub use settings::{ImportFormat, ImportSettings, Settings, SqlFormat, TimeUnit, seconds};
+pub use view::ViewCommand;
 
 /// Set by a server for its successor, never by a person: when it stopped answering, in Unix milliseconds.
 pub const HANDED_OVER_AT: &str = "FOOTFALL_HANDED_OVER_AT";

@@ -14,6 +14,7 @@ use url::Url;
 use super::ingest::IngestSettings;
 use super::live::LiveSettings;
 use super::log::{DumpSettings, SalvageSettings};
+use super::view::ViewSettings;
 use crate::listen::Limits;
 
 const MIB: u64 = 1 << 20;
@@ -49,6 +50,7 @@ pub struct Settings {
     pub project: ProjectSettings,
     pub import: ImportSettings,
     pub sql: SqlSettings,
+    pub view: ViewSettings,
     pub demo: DemoSettings,
     pub live: LiveSettings,
     pub keep_log: bool,
@@ -174,6 +176,7 @@ impl Default for Settings {
             project: ProjectSettings::default(),
             import: ImportSettings::default(),
             sql: SqlSettings::default(),
+            view: ViewSettings::default(),
             demo: DemoSettings::default(),
             live: LiveSettings::default(),
             keep_log: false,

@@ -76,6 +76,17 @@ impl ShardScanExec {
         })
     }
 
+    /// The same scan of another snapshot.
+    pub fn over(&self, snapshot: Arc<Snapshot>) -> Result<Self> {
+        Self::try_new(snapshot, self.columns.to_vec(), (*self.bounds).clone(), self.lanes.len())
+    }
+
+    /// All that decides which rows and values it gives, but for the snapshot.
+    pub fn describe(&self) -> String {
+        let sources: Vec<String> = self.columns.iter().map(|c| format!("{:?}", c.stored_names())).collect();
+        format!("ShardScanExec: {:?} {}", self.bounds, sources.join(", "))
+    }
+
     /// What a lane reads, in order: for each shard and day the segments, then the shard's live rows.
     fn parts(&self, lane: usize) -> Vec<Part> {
         let (Some(shards), Some(segments)) = (self.lanes.get(lane), self.segments.get(lane)) else { return Vec::new() };

@@ -119,7 +119,7 @@ pub(super) fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
 }
 
 /// `YYYY-MM-DD` of a day number.
-pub(super) fn date(day: i32) -> String {
+pub(crate) fn date(day: i32) -> String {
     let epoch = chrono::NaiveDate::default();
     let date = epoch.checked_add_signed(chrono::TimeDelta::days(i64::from(day)));
     date.unwrap_or(epoch).format("%Y-%m-%d").to_string()

@@ -41,6 +41,7 @@ mod unflushed;
 mod tests;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
+pub(crate) use build::date;
 pub use dump::record_contents;
 pub use follow::Arrived;
 pub use recover::{Recovered, Shared};

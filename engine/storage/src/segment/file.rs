@@ -207,6 +207,11 @@ impl SegmentFiles {
         ChunkReader { files: self.clone(), location: self.location(segment), bytes: segment.bytes, metadata: None }
     }
 
+    /// What was fetched from the store so far, by whoever shares the caches.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.caches.fetched_bytes()
+    }
+
     async fn fetch(&self, location: &Path, range: Range<u64>) -> Result<Bytes, object_store::Error> {
         self.caches.fetched_bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
         self.store.get_range(location, range).await

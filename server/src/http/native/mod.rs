@@ -9,10 +9,11 @@ mod projects;
 mod quality;
 mod rejected;
 mod sql;
+mod views;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 pub use projects::info as project_info;
 
@@ -29,6 +30,9 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/projects", get(projects::list))
         .route("/v1/rejected", get(rejected::rejected))
         .route("/v1/quality", get(quality::quality))
+        .route("/v1/views", get(views::list).post(views::create))
+        .route("/v1/views/{name}", delete(views::drop))
+        .route("/v1/views/{name}/refresh", post(views::refresh))
 }
 
 /// Without compression, which would hold events back until there are enough of them.
