@@ -48,6 +48,7 @@ impl Engine {
         let mut flushed = false;
         // Every row that reaches the tables is space that the log can give back.
         let log_is_full = self.log.stall().is_some_and(|stall| stall.wants_room());
+        let mut failure = None;
         for project in projects {
             let id = project.store.id();
             if resting.contains_key(&id) || !(log_is_full || self.is_due(&project)) {
@@ -57,13 +58,32 @@ impl Engine {
                 Ok(()) => flushed = true,
                 Err(error) => {
                     tracing::warn!(project = %id, %error, "flush failed; it is tried again");
+                    failure = Some(error);
                     resting.insert(id, Instant::now() + PAUSE_AFTER_FAILURE);
                 }
             }
         }
+        self.note_failure(failure, !resting.is_empty());
         if flushed || self.release_due.swap(false, Ordering::AcqRel) {
             self.release_log().await;
         }
+    }
+
+    /// Keeps in mind since when flushes fail, and the latest reason.
+    fn note_failure(&self, latest: Option<Error>, failing: bool) {
+        let mut seen = self.failing_flushes.lock();
+        match (seen.as_mut(), latest) {
+            (_, _) if !failing => *seen = None,
+            (Some((_, reason)), Some(latest)) => *reason = latest,
+            (None, Some(latest)) => *seen = Some((Instant::now(), latest)),
+            (_, None) => {}
+        }
+    }
+
+    /// Since when flushes fail, of one project at least, and the latest reason. `None` while all is well.
+    pub fn failing_flushes(&self) -> Option<(Duration, Error)> {
+        let seen = self.failing_flushes.lock().clone();
+        seen.map(|(since, reason)| (since.elapsed(), reason))
     }
 
     /// Writes every live row to tables now, each project's whatever becomes of the others'; the first error if there was

@@ -60,10 +60,16 @@ impl Error {
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        if let Some(stall) = stall(&error) {
+        Self::from(&error)
+    }
+}
+
+impl From<&StorageError> for Error {
+    fn from(error: &StorageError) -> Self {
+        if let Some(stall) = stall(error) {
             return stalled(stall);
         }
-        match &error {
+        match error {
             StorageError::Backpressure { .. } => Self::new(
                 ErrorKind::Unavailable,
                 "backpressure",
@@ -75,8 +81,8 @@ impl From<StorageError> for Error {
             StorageError::CorruptSegment { .. }
             | StorageError::CorruptRecord { .. }
             | StorageError::Log(LogError::Corrupt { .. }) => {
-                tracing::error!(error = %chain(&error), "stored data is corrupt");
-                Self::new(ErrorKind::Corrupt, "corrupt", chain(&error))
+                tracing::error!(error = %chain(error), "stored data is corrupt");
+                Self::new(ErrorKind::Corrupt, "corrupt", chain(error))
             }
             StorageError::TooLarge { .. } => Self::invalid(
                 "too_large",
@@ -85,11 +91,14 @@ impl From<StorageError> for Error {
             StorageError::SequenceTooLarge { .. } => {
                 Self::invalid("invalid", "sequence, must be below 2^63").with_field("sequence")
             }
+            StorageError::StoreUnusable { .. } => {
+                Self::new(ErrorKind::Unavailable, "store", error.to_string()).with_field("store")
+            }
             StorageError::StoreAddress { .. } => {
                 Self::new(ErrorKind::Invalid, "store", error.to_string()).with_field("store")
             }
             _ => {
-                tracing::error!(error = %chain(&error), "storage failed");
+                tracing::error!(error = %chain(error), "storage failed");
                 Self::new(ErrorKind::Unavailable, "storage", "a temporary failure occurred")
             }
         }
@@ -110,7 +119,7 @@ fn stall(error: &StorageError) -> Option<&Stall> {
 }
 
 /// Queries go on and the log looks by itself when it can; it has told the operator's log why.
-fn stalled(stall: &Stall) -> Error {
+pub(crate) fn stalled(stall: &Stall) -> Error {
     let (code, message) = match stall {
         Stall::DiskFull { .. } | Stall::LowSpace { .. } => {
             ("log_full", "the disk is full; nothing is stored until there is room")
@@ -159,6 +168,11 @@ fn execution(error: &DataFusionError) -> Error {
         | DataFusionError::Plan(_)
         | DataFusionError::NotImplemented(_)) => Error::invalid("sql", root.strip_backtrace()).with_field("query"),
         root => {
+            if let DataFusionError::External(cause) = root
+                && let Some(cause) = cause.downcast_ref::<StorageError>()
+            {
+                return cause.into();
+            }
             tracing::error!(error = %root, "query failed");
             Error::new(ErrorKind::Internal, "internal", "the query failed")
         }

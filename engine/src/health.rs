@@ -1,8 +1,14 @@
 //! Whether the engine could keep its promises right now.
 
+use crate::error::stalled;
 use crate::{Engine, Error};
 
 impl Engine {
+    /// Why events are refused at present, if the log is the reason; `None` if they are taken.
+    pub fn log_refusal(&self) -> Option<Error> {
+        self.log.stall().map(|stall| stalled(&stall))
+    }
+
     /// Completes once the log's thread has come round to us: `Ok` if what is appended now would be stored. It takes as
     /// long as what is queued before it; a caller that wants to know of a thread that is stuck sets a time limit.
     pub async fn log_beat(&self) -> Result<(), Error> {

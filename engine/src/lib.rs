@@ -53,7 +53,9 @@ pub use footfall_query::report::segmentation::{Count, Segmentation, Segmentation
 pub use footfall_query::view::ViewRefresh;
 pub use footfall_storage::journal::{RejectReason, RejectedEvent};
 pub use footfall_storage::views::View;
-pub use footfall_storage::{Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, failpoint, open_store};
+pub use footfall_storage::{
+    Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy, failpoint, open_store,
+};
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
 
@@ -75,6 +77,7 @@ pub struct Engine {
     wake: Arc<tokio::sync::Notify>,
     background: Mutex<Option<tokio::task::JoinHandle<()>>>,
     closing: AtomicBool,
+    failing_flushes: Mutex<Option<(tokio::time::Instant, Error)>>,
     /// The log may hold what every project has in segments: after a start, since the last segment of the run before
     /// could not be released while it was written to.
     release_due: AtomicBool,
@@ -161,6 +164,11 @@ impl Engine {
     pub async fn import_position(&self, project: ProjectId, import: &str) -> Result<Option<u64>, Error> {
         let project = self.project(project)?;
         Ok(project.store.import_position(import).await?)
+    }
+
+    /// Where the tables are, for what is kept beside them. All users of a process share what is known of it.
+    pub fn store(&self) -> Arc<dyn object_store::ObjectStore> {
+        self.shared.store.clone()
     }
 
     fn check_open(&self) -> Result<(), Error> {

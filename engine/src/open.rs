@@ -14,7 +14,7 @@ use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, remove_leftovers};
+use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, probe_store, remove_leftovers};
 use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
@@ -46,7 +46,8 @@ impl Engine {
             Error::new(ErrorKind::Unavailable, "data_dir", format!("{what}: {error}"))
         };
         let data_dir = directory.path().to_owned();
-        let store = open_store(&data_dir, options.store.as_ref())?;
+        let store = open_store(&data_dir, options.store.as_ref(), &options.store_policy)?;
+        probe_store(&*store, options.store.as_ref()).await?;
         remove_leftovers(&data_dir, options.store.as_ref())?;
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let mut announced = Announced::default();
@@ -101,6 +102,7 @@ impl Engine {
             wake: Arc::new(tokio::sync::Notify::new()),
             background: Mutex::new(None),
             closing: AtomicBool::new(false),
+            failing_flushes: Mutex::default(),
             release_due: AtomicBool::new(false),
             _directory: directory,
         });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use footfall_model::ProjectId;
-use footfall_storage::{KeptLimits, ProjectOptions};
+use footfall_storage::{KeptLimits, ProjectOptions, StorePolicy};
 
 use crate::log::LogPolicy;
 
@@ -15,6 +15,7 @@ pub struct EngineOptions {
     pub data_dir: PathBuf,
     /// Where the tables live: `file:///…`, `gs://bucket/prefix`, `s3://bucket/prefix`. `None`: `{data_dir}/store`.
     pub store: Option<url::Url>,
+    pub store_policy: StorePolicy,
     /// Shards given to a new project; a project keeps the number it was created with.
     pub shards: u16,
     /// Live rows of a project that start a flush.
@@ -56,6 +57,7 @@ impl Default for EngineOptions {
         Self {
             data_dir: PathBuf::from("./footfall-data"),
             store: None,
+            store_policy: StorePolicy::default(),
             shards: 4,
             flush_rows: 500_000,
             flush_bytes: 256 << 20,

@@ -18,8 +18,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOG_SLOW_AFTER: Duration = Duration::from_secs(15);
 /// No disk takes that long: the thread itself hangs.
 const LOG_STUCK_AFTER: Duration = Duration::from_secs(120);
-/// Shorter absences of the store are bridged by the log and the caches.
-const STORE_AWAY_AFTER: Duration = Duration::from_secs(60);
 
 /// What everything that is asked about health is answered from.
 pub struct Health {
@@ -33,7 +31,10 @@ struct Seen {
     /// When the log's thread last came round to us. `None`: there is no log yet.
     log_beat: Option<Instant>,
     log_error: Option<String>,
+    /// Why events are refused at present.
+    log_refusal: Option<Reason>,
     disk: Option<Reason>,
+    flush: Option<Reason>,
     /// Since when the store fails, and how.
     store: Option<(Instant, String)>,
 }
@@ -41,7 +42,8 @@ struct Seen {
 /// Why not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// `starting`, `stopping`, `log`, `log_stuck`, `disk_low`, `disk_read_only`, `store_away`.
+    /// `starting`, `stopping`, `log`, `log_stuck`, `log_full`, `read_only`, `log_failed`, `disk_low`, `disk_read_only`,
+    /// `flush_failing`, `store_away`.
     pub code: &'static str,
     pub message: String,
 }
@@ -55,7 +57,7 @@ impl Reason {
 impl Health {
     /// `disk_free_min` in bytes.
     pub fn new(phase: Phase, data_dir: PathBuf, disk_free_min: u64) -> Self {
-        let seen = Seen { log_beat: None, log_error: None, disk: None, store: None };
+        let seen = Seen { log_beat: None, log_error: None, log_refusal: None, disk: None, flush: None, store: None };
         Self { phase, data_dir, disk_free_min, seen: Mutex::new(seen) }
     }
 
@@ -87,13 +89,23 @@ impl Health {
         if let Some(age) = seen.log_beat.map(|beat| now.duration_since(beat)).filter(|age| *age > LOG_SLOW_AFTER) {
             reasons.push(Reason::new("log", format!("the log has not moved for {} s", age.as_secs())));
         }
+        reasons.extend(seen.log_refusal.clone());
         reasons.extend(seen.disk.clone());
-        if let Some((since, error)) = &seen.store
-            && now.duration_since(*since) > STORE_AWAY_AFTER
-        {
-            reasons.push(Reason::new("store_away", error.clone()));
-        }
         reasons
+    }
+
+    /// What somebody should look after while requests are still welcome. A store that is away is bridged by the log, until
+    /// that is full: nobody else could take the events meanwhile.
+    pub fn warnings(&self, now: Instant) -> Vec<Reason> {
+        let (flush, store) = {
+            let seen = self.seen.lock();
+            (seen.flush.clone(), seen.store.clone())
+        };
+        let told = |(since, error): (Instant, String)| {
+            let message = format!("the store has been away for {} s: {error}", now.duration_since(since).as_secs());
+            Reason::new("store_away", message)
+        };
+        flush.into_iter().chain(store.map(told)).collect()
     }
 
     /// Looks at the log and the disk for as long as it is polled.
@@ -104,6 +116,7 @@ impl Health {
         loop {
             ticks.tick().await;
             self.look_at_disk();
+            self.look_at_engine(&engine);
             match engine.log_beat().await {
                 Ok(()) => self.log_moved(Instant::now(), None),
                 // The queue is full, which is slow but no error; if it stays so, the beat grows old.
@@ -111,6 +124,15 @@ impl Health {
                 Err(error) => self.log_moved(Instant::now(), Some(error.message)),
             }
         }
+    }
+
+    fn look_at_engine(&self, engine: &Engine) {
+        let flush = engine.failing_flushes().map(|(time, error)| {
+            Reason::new("flush_failing", format!("flushes have failed for {} s: {}", time.as_secs(), error.message))
+        });
+        let log_refusal = engine.log_refusal().map(|error| Reason::new(error.code, error.message));
+        let mut seen = self.seen.lock();
+        (seen.flush, seen.log_refusal) = (flush, log_refusal);
     }
 
     fn log_moved(&self, now: Instant, error: Option<String>) {
@@ -170,15 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn a_store_may_be_away_for_a_while() {
+    fn a_store_may_be_away_for_as_long_as_the_log_has_room() {
         let (health, start) = (ready(".".as_ref(), 0), Instant::now());
         health.store_seen(start, Some("no route".to_owned()));
-        assert!(codes(&health, start).is_empty());
-        let later = start + STORE_AWAY_AFTER + LOOK_EVERY;
+        let later = start + Duration::from_secs(600);
         health.store_seen(later, Some("still no route".to_owned()));
-        assert_eq!(codes(&health, later), ["store_away"]);
-        health.store_seen(later, None);
+        let [warning] = &health.warnings(later)[..] else { panic!("one warning") };
+        assert_eq!(warning.code, "store_away");
+        assert_eq!(warning.message, "the store has been away for 600 s: still no route");
         assert!(codes(&health, later).is_empty());
+        health.seen.lock().log_refusal = Some(Reason::new("log_full", "no room"));
+        assert_eq!(codes(&health, later), ["log_full"]);
+        health.store_seen(later, None);
+        assert!(health.warnings(later).is_empty());
     }
 
     #[test]

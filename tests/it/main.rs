@@ -41,6 +41,7 @@ mod restart;
 mod sdk;
 mod segmentation;
 mod sql;
+mod stores;
 mod track_wire;
 mod views;
 mod visibility;

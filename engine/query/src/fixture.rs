@@ -9,7 +9,9 @@ use datafusion::prelude::SessionContext;
 use footfall_model::{Event, ProjectId};
 use footfall_storage::log::{Log, LogOptions, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, open_store};
+use footfall_storage::{
+    Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, StorePolicy, open_store,
+};
 
 use crate::catalog::Shape;
 use crate::session::Sessions;
@@ -30,7 +32,7 @@ impl Fixture {
             log: Arc::new(log),
             log_id: recovery.node,
             log_start: recovery.next_lsn,
-            store: open_store(dir.path(), None).unwrap(),
+            store: open_store(dir.path(), None, &StorePolicy::default()).unwrap(),
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),
             kept: KeptBudget::new(0),

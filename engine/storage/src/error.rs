@@ -60,18 +60,26 @@ pub enum StorageError {
     #[error("store address is not usable: {reason}")]
     StoreAddress { reason: String },
 
+    /// A bucket that was tried out and found wanting.
+    #[error("store {store} {what}; {fix}")]
+    StoreUnusable { store: String, what: &'static str, fix: String },
+
     /// The process is shutting down, or the task was lost.
     #[error("storage is closed")]
     Closed,
 }
 
-/// An error with its causes, for logs and for the operator of a damaged store.
+/// An error with its causes, for logs and for the operator of a damaged store. Each is said once: some texts of libraries
+/// hold those of their causes.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         source = cause.source();
     }
     text

@@ -43,4 +43,4 @@ pub use project::{
     record_contents,
 };
 pub use recent::KeyCache;
-pub use store::{open_store, remove_leftovers};
+pub use store::{StorePolicy, open_store, probe_store, remove_leftovers};

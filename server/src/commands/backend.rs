@@ -152,7 +152,10 @@ impl Backend {
 
 /// The registry of the configured store.
 pub async fn open_projects(settings: &Settings, engine: Option<Arc<Engine>>) -> Result<Projects, CommandError> {
-    let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
-        .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
+    let store = match &engine {
+        Some(engine) => engine.store(),
+        None => footfall_engine::open_store(&settings.data_dir, settings.store.as_ref(), &settings.store_policy())
+            .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?,
+    };
     Ok(Projects::open(store, engine).await?)
 }

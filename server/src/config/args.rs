@@ -137,6 +137,15 @@ pub struct DataArgs {
     #[arg(long, env = "FOOTFALL_STORE", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<url::Url>,
+    /// What one request to a bucket may take. [default: 30, or what GOOGLE_TIMEOUT or AWS_TIMEOUT says]
+    #[arg(long, env = "FOOTFALL_STORE_TIMEOUT", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_timeout: Option<u64>,
+    /// How long a request to a bucket that fails is tried again. A bucket that has failed everything for so long is away:
+    /// flushes wait, and what needs it is refused at once. [default: 15]
+    #[arg(long, env = "FOOTFALL_STORE_PATIENCE", value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_patience: Option<u64>,
     /// What to log, as in `info` or `warn,footfall_server=debug`. [default: what the server does, and what is wrong]
     #[arg(long, env = "FOOTFALL_LOG", value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]

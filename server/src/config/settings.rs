@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use footfall_engine::EngineOptions;
 use footfall_engine::log::LogPolicy;
+use footfall_engine::{EngineOptions, StorePolicy};
 use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -24,6 +24,9 @@ const MIB: u64 = 1 << 20;
 pub struct Settings {
     pub data_dir: PathBuf,
     pub store: Option<Url>,
+    /// Seconds, as is the next.
+    pub store_timeout: Option<NonZeroU64>,
+    pub store_patience: u64,
     pub log: Option<String>,
     pub flush_rows: NonZeroUsize,
     /// MiB.
@@ -155,6 +158,8 @@ impl Default for Settings {
         Self {
             data_dir: engine.data_dir,
             store: engine.store,
+            store_timeout: None,
+            store_patience: engine.store_policy.patience.as_secs(),
             log: None,
             flush_rows: NonZeroUsize::new(engine.flush_rows).unwrap_or(NonZeroUsize::MIN),
             flush_memory: NonZeroUsize::new(engine.flush_bytes >> 20).unwrap_or(NonZeroUsize::MIN),
@@ -215,10 +220,18 @@ impl Settings {
         }
     }
 
+    pub fn store_policy(&self) -> StorePolicy {
+        StorePolicy {
+            request_timeout: self.store_timeout.map(|timeout| seconds(timeout.get())),
+            patience: seconds(self.store_patience),
+        }
+    }
+
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
             data_dir: self.data_dir.clone(),
             store: self.store.clone(),
+            store_policy: self.store_policy(),
             shards: self.shards.get(),
             flush_rows: self.flush_rows.get(),
             flush_bytes: self.flush_memory.get().saturating_mul(1 << 20),

@@ -36,8 +36,7 @@ struct ShopRecord {
 }
 
 pub async fn load(engine: &Arc<Engine>, project: ProjectId, settings: &Settings) -> Result<Loaded, CommandError> {
-    let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
-        .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
+    let store = engine.store();
     if exists(&*store, LOADED_FILE).await? {
         return Ok(Loaded::Before);
     }

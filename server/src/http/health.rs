@@ -53,7 +53,11 @@ async fn readyz(State(state): State<HealthState>) -> Response {
         Stage::Stopping => "stopping",
         Stage::Ready | Stage::Restarting => "unavailable",
     };
-    reply(status, state.health.unready(Instant::now()))
+    let (reasons, warnings) = (state.health.unready(Instant::now()), state.health.warnings(Instant::now()));
+    match (reasons.is_empty(), warnings.is_empty()) {
+        (true, false) => Json(json!({"status": "ok", "warnings": warnings})).into_response(),
+        _ => reply(status, [reasons, warnings].concat()),
+    }
 }
 
 fn reply(status: &str, reasons: Vec<Reason>) -> Response {

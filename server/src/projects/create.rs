@@ -78,8 +78,9 @@ impl Projects {
                     secret: HashedSecret::new(&account.secret),
                 },
             );
-            let put = self.put_new(&folder_path(&FileName::Project(id).to_string()), &record).await?;
-            self.refresh().await?;
+            let file = FileName::Project(id);
+            let put = self.put_new(&folder_path(&file.to_string()), &record).await?;
+            self.refresh_with(file).await?;
             // A retry inside the store's client may find our own first try: the token tells whose file it is.
             let ours = self.index().by_token(&token).is_some();
             if matches!(put, Put::Created) || ours {
@@ -97,10 +98,10 @@ impl Projects {
             let rotations = self.index().by_id(id).map(|entry| entry.rotations());
             let rotations =
                 rotations.ok_or_else(|| Error::new(ErrorKind::NotFound, "not_found", "project not found"))?;
-            let file = FileName::Token(id, rotations + 1).to_string();
+            let file = FileName::Token(id, rotations + 1);
             let record = TokenRecord { token: token.clone(), created_at: timestamp() };
-            self.put_new(&folder_path(&file), &record).await?;
-            self.refresh().await?;
+            self.put_new(&folder_path(&file.to_string()), &record).await?;
+            self.refresh_with(file).await?;
             if let Some(entry) = self.index().by_token(&token) {
                 return Ok(entry.project.clone());
             }

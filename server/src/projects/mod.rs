@@ -205,7 +205,13 @@ impl Projects {
     /// Lists the store now, whatever the rate: for administrators and the periodic check.
     pub async fn refresh(&self) -> Result<(), Error> {
         let mut listings = self.listings.lock().await;
-        self.list_now(&mut listings).await
+        self.list_now(&mut listings, None).await
+    }
+
+    /// As [`Self::refresh`], where the caller knows of a file that a listing may not show yet.
+    async fn refresh_with(&self, file: FileName) -> Result<(), Error> {
+        let mut listings = self.listings.lock().await;
+        self.list_now(&mut listings, Some(file)).await
     }
 
     fn index(&self) -> Arc<Index> {
@@ -223,28 +229,29 @@ impl Projects {
             if let Some(began) = listings.began {
                 tokio::time::sleep_until(began + LISTING_INTERVAL).await;
             }
-            self.list_now(&mut listings).await?;
+            self.list_now(&mut listings, None).await?;
         }
         drop(listings);
         Ok(find(&self.index()))
     }
 
-    async fn list_now(&self, listings: &mut Listings) -> Result<(), Error> {
+    async fn list_now(&self, listings: &mut Listings, known: Option<FileName>) -> Result<(), Error> {
         let began = Instant::now();
         listings.began = Some(began);
-        self.read_new_files().await?;
+        self.read_new_files(known).await?;
         listings.complete_since = Some(began);
         Ok(())
     }
 
     /// Reads the files that the index does not hold yet and publishes a new index. Callers hold `listings`.
-    async fn read_new_files(&self) -> Result<(), Error> {
+    async fn read_new_files(&self, known: Option<FileName>) -> Result<(), Error> {
         let old = self.index();
         let folder = Path::from(FOLDER);
         let listing: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(unavailable)?;
         let new: HashSet<FileName> = listing
             .iter()
             .filter_map(|meta| FileName::parse(meta.location.filename()?))
+            .chain(known)
             .filter(|name| !old.holds(name))
             .collect();
         let admin_missing = !old.has_admin();

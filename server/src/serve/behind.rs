@@ -34,9 +34,7 @@ impl Front {
         self.phase.enter(Stage::Starting("reading the log"));
         let engine = Engine::open_in(directory, settings.engine_options()).await?;
         self.phase.enter(Stage::Starting("opening the projects"));
-        let store = footfall_engine::open_store(&settings.data_dir, settings.store.as_ref())
-            .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?;
-        let projects = Arc::new(Projects::open(store, Some(engine.clone())).await?);
+        let projects = Arc::new(Projects::open(engine.store(), Some(engine.clone())).await?);
         if let Some(admin) = projects.ensure_admin().await? {
             print_admin(&admin)?;
         }
@@ -45,7 +43,7 @@ impl Front {
         let metrics = self.health.metrics.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(telemetry::keep_up(metrics.clone()));
-        tasks.spawn(refresh_projects(projects.clone(), self.health.health.clone()));
+        tasks.spawn(refresh_projects(projects.clone(), engine.clone(), self.health.health.clone()));
         tasks.spawn(self.health.health.clone().watch(engine.clone()));
         // Only who has the directory may read what its predecessor wrote last.
         let intake = Arc::new(Intake::open(settings.ingest.clone(), &settings.data_dir));
@@ -58,15 +56,21 @@ impl Front {
 }
 
 /// Looks for projects that others have made; what comes of it also tells whether the store is there.
-async fn refresh_projects(projects: Arc<Projects>, health: Arc<Health>) {
+async fn refresh_projects(projects: Arc<Projects>, engine: Arc<Engine>, health: Arc<Health>) {
     loop {
         let refreshed = projects.refresh().await;
-        let pause = if refreshed.is_ok() { PROJECTS_INTERVAL } else { PROJECTS_RETRY };
+        let again_at = Instant::now() + if refreshed.is_ok() { PROJECTS_INTERVAL } else { PROJECTS_RETRY };
         if let Err(error) = &refreshed {
             tracing::warn!(%error, "cannot look for new projects");
         }
         health.store_seen(Instant::now(), refreshed.err().map(|error| error.to_string()));
-        tokio::time::sleep(pause).await;
+        loop {
+            tokio::time::sleep(PROJECTS_RETRY).await;
+            // A flush that fails may have met what we are to find out.
+            if Instant::now() >= again_at || engine.failing_flushes().is_some() {
+                break;
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Server {
     /// Whether the next program would start, and so the restart is to be; tells whoever asked for it.
     pub(super) async fn agrees(&self, request: RestartRequest) -> bool {
         let checked = tokio::select! {
-            checked = self.front.program.check() => checked,
+            checked = self.would_start() => checked,
             () = self.stopped() => Err("the server is stopping".to_owned()),
         };
         if let Err(reason) = &checked {
@@ -45,6 +45,13 @@ impl Server {
         // They may have gone away since.
         drop(request.send(checked));
         agreed
+    }
+
+    async fn would_start(&self) -> Result<(), String> {
+        self.front.program.check().await?;
+        // It would have to read the tables, which we have in mind.
+        let reached = self.state.projects.refresh().await;
+        reached.map_err(|_| "the store does not answer, so that the next program could not open its tables".to_owned())
     }
 
     /// Becomes the next program, and does not return if all goes well. `Ok` is a server that goes on: it was told to stop,

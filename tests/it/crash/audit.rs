@@ -22,6 +22,25 @@ pub async fn audit(load: &Load, claim: &str) {
     }
 }
 
+/// As [`audit`], of a store that fails: asks until there is an answer, and that must be right. How often there was none.
+pub async fn audit_over_faults(load: &Load, claim: &str) -> usize {
+    let mut unanswered = 0;
+    for project in 0..load.projects.len() {
+        loop {
+            let as_of = load.ledger(project).now();
+            match Reply::try_of(load.projects[project].sql_request(BATCHES, &[])).await {
+                Ok(reply) if reply.status != 503 => {
+                    examine(load, project, &reply, as_of, claim);
+                    break;
+                }
+                // Broken off, or "later".
+                Ok(_) | Err(_) => unanswered += 1,
+            }
+        }
+    }
+    unanswered
+}
+
 /// Checks the projects in turn while the load runs, until the connection breaks or `stop` is set. How often it looked.
 pub async fn watch(load: &Load, stop: &AtomicBool) -> usize {
     let mut looked = 0;
@@ -68,6 +87,11 @@ pub async fn audit_arrivals(load: &Load, claim: &str) {
 async fn look(load: &Load, project: usize, claim: &str) -> Result<(), reqwest::Error> {
     let as_of = load.ledger(project).now();
     let reply = Reply::try_of(load.projects[project].sql_request(BATCHES, &[])).await?;
+    examine(load, project, &reply, as_of, claim);
+    Ok(())
+}
+
+fn examine(load: &Load, project: usize, reply: &Reply, as_of: Tick, claim: &str) {
     let visible = if reply.status == 200 {
         Table::from_json(&reply.json()).rows.iter().map(|row| batch(row)).collect()
     } else {
@@ -77,7 +101,6 @@ async fn look(load: &Load, project: usize, claim: &str) -> Result<(), reqwest::E
         BTreeMap::new()
     };
     check(load, project, &visible, as_of, claim);
-    Ok(())
 }
 
 fn check(load: &Load, project: usize, visible: &BTreeMap<BatchId, Visible>, as_of: Tick, claim: &str) {

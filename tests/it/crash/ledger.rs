@@ -140,6 +140,15 @@ impl Ledger {
         copies.filter(|copy| matches!(copy.answer, Answer::Acknowledged(_))).count()
     }
 
+    /// Events of acknowledged copies.
+    pub fn acknowledged_events(&self) -> u64 {
+        let of_batch = |(size, copies): &(u64, Vec<Sending>)| {
+            let acknowledged = copies.iter().filter(|copy| matches!(copy.answer, Answer::Acknowledged(_)));
+            *size * acknowledged.count() as u64
+        };
+        self.batches.values().map(of_batch).sum()
+    }
+
     /// What is wrong with an answer of the server to a question asked after `as_of` and answered by now (L1–L3).
     pub fn faults(&self, visible: &BTreeMap<BatchId, Visible>, as_of: Tick) -> Vec<String> {
         let mut faults = Vec::new();

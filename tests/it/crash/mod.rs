@@ -9,6 +9,7 @@
 //! data directory and the next seed, so a failure is run again by the seed that it prints.
 
 mod audit;
+mod bad_store;
 mod failing_flush;
 mod first_start;
 mod full_store;
@@ -18,6 +19,7 @@ mod plan;
 mod profiles;
 mod races;
 mod slow_start;
+mod store_away;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;

@@ -15,7 +15,9 @@ use tokio::time::{sleep, timeout};
 
 use super::api::Project;
 use super::eventually::eventually;
+use super::gcs::{BUCKET, GcsServer};
 use super::process::{CliOutput, footfall, footfall_at, run_cli};
+use super::s3::S3Server;
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOPPED_WITHIN: Duration = Duration::from_secs(120);
@@ -67,6 +69,20 @@ impl ServerOptions {
     pub fn under(mut self, wrapper: &[&str]) -> Self {
         self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
         self
+    }
+
+    /// The tables are below `prefix` of this server's bucket.
+    pub fn on_gcs(self, store: &GcsServer, prefix: &str) -> Self {
+        self.envs(store.environment()).env("FOOTFALL_STORE", format!("gs://{BUCKET}/{prefix}"))
+    }
+
+    /// The tables are below `prefix` of this server's bucket.
+    pub fn on_s3(self, store: &S3Server, prefix: &str) -> Self {
+        self.envs(store.environment()).env("FOOTFALL_STORE", format!("s3://{}/{prefix}", store.bucket))
+    }
+
+    pub fn envs<'a>(self, variables: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        variables.into_iter().fold(self, |options, (name, value)| options.env(name, value))
     }
 
     pub fn env(mut self, name: &str, value: impl ToString) -> Self {
@@ -307,6 +323,17 @@ impl Server {
 
     pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// Whether the tables are somewhere else than in the data directory.
+    pub fn has_tables_elsewhere(&self) -> bool {
+        self.options.env.iter().any(|(name, _)| name == "FOOTFALL_STORE")
+    }
+
+    /// The processes to come start on an empty data directory. The old one is gone.
+    pub fn forget_data(&self) {
+        assert!(self.child.is_none(), "no process has it");
+        std::fs::remove_dir_all(self.data_dir()).expect("the data directory can be deleted");
     }
 
     /// A scratch place of this test that the server knows nothing of.

@@ -1,87 +1,71 @@
-//! Objects of a bucket, from moto's S3.
-
-use std::process::Stdio;
-use std::time::Duration;
+//! Objects of a bucket: Google's, from the tests' own server, which fails three calls of ten; and Amazon's, from moto.
 
 use serde_json::json;
 
 use super::data::{assert_same, expected, held, lines, records};
 use super::{import, run_import};
-use crate::harness::{Server, ServerOptions, free_port, gzip, python_command, seed};
+use crate::harness::{BUCKET, Chaos, Fault, GcsServer, S3Server, Server, ServerOptions, gzip, seed};
+use crate::oracle::RawEvent;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
-
-/// moto wants to know who asks, and believes it.
-const SIGNED: &str =
-    "AWS4-HMAC-SHA256 Credential=any/20240101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=any";
-
-/// S3 on a port of its own, with an empty bucket.
-struct Bucket {
-    address: String,
-    http: reqwest::Client,
-    _server: tokio::process::Child,
+/// The objects of a history, by their paths.
+fn objects(records: &[RawEvent]) -> [(&'static str, Vec<u8>); 5] {
+    [
+        ("2024/a.ndjson", lines(&records[..1_000]).into_bytes()),
+        ("2024/b/c.ndjson.gz", gzip(lines(&records[1_000..2_000]).as_bytes())),
+        ("2024/d.json", lines(&records[2_000..]).into_bytes()),
+        ("2024/_SUCCESS", Vec::new()),
+        ("2025/other.ndjson", b"no events\n".to_vec()),
+    ]
 }
 
-impl Bucket {
-    /// `None` when the tools are not installed.
-    async fn start() -> Option<Self> {
-        let port = free_port();
-        let mut command = python_command()?;
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-        let server = command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let address = format!("http://127.0.0.1:{port}");
-        let bucket = Self { address, http, _server: server.expect("moto starts") };
-        let answers = async {
-            while bucket.http.get(&bucket.address).send().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(READY_WITHIN, answers).await.expect("moto answers");
-        bucket.put("", Vec::new()).await;
-        Some(bucket)
-    }
+/// Imports below `root` come out as they should, with the objects there. Answers how to tell that one has changed.
+async fn check(server: &Server, root: &str, records: &[RawEvent]) {
+    let prefix = format!("{root}/2024");
+    let project = server.create_project("prefix").await;
+    let summary = import(server, &project, &[&prefix]).await;
+    assert_eq!((&summary["files"], &summary["records"]), (&json!(3), &json!(3_000)), "{summary}");
+    assert_same("a prefix", &held(&project).await, &expected(records));
+    assert_eq!(import(server, &project, &[&prefix]).await["state"], "finished_before");
+    let missing = run_import(server, &project, &[&format!("{root}/2023")]).await;
+    assert!(missing.code == Some(1) && missing.stderr.contains("holds no files"), "{missing:?}");
 
-    /// Puts an object; without a path, the bucket.
-    async fn put(&self, path: &str, content: Vec<u8>) {
-        let url = format!("{}/history/{path}", self.address);
-        let length = content.len();
-        let request = self.http.put(url.trim_end_matches('/')).header("content-length", length).body(content);
-        let reply = request.header("authorization", SIGNED).send().await.expect("moto answers");
-        let status = reply.status();
-        assert!(status.is_success(), "{path}: {status} {}", reply.text().await.unwrap_or_default());
-    }
+    let project = server.create_project("object").await;
+    import(server, &project, &[&format!("{root}/2024/a.ndjson")]).await;
+    assert_same("one object", &held(&project).await, &expected(&records[..1_000]));
+}
+
+/// One object has changed since it was imported into the second project of [`check`].
+async fn check_changed(server: &Server, root: &str) {
+    let object = format!("{root}/2024/a.ndjson");
+    let refused = server.cli(&["import", "--project", "object", "--json", &object]).await;
+    assert!(refused.code == Some(1) && refused.stderr.contains("has changed"), "{refused:?}");
 }
 
 #[tokio::test]
-async fn objects_below_a_prefix_are_a_source() {
-    let Some(bucket) = Bucket::start().await else { return };
-    let options = ServerOptions::never_flushing()
-        .env("AWS_ENDPOINT", &bucket.address)
-        .env("AWS_ALLOW_HTTP", "true")
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", "any")
-        .env("AWS_SECRET_ACCESS_KEY", "any");
-    let server = Server::start(options).await;
+async fn objects_of_s3_are_a_source() {
+    let Some(store) = S3Server::start("history").await else { return };
+    let server = Server::start(ServerOptions::never_flushing().envs(store.environment())).await;
     let records = records(seed(46), 3_000, 12);
-    bucket.put("2024/a.ndjson", lines(&records[..1_000]).into_bytes()).await;
-    bucket.put("2024/b/c.ndjson.gz", gzip(lines(&records[1_000..2_000]).as_bytes())).await;
-    bucket.put("2024/d.json", lines(&records[2_000..]).into_bytes()).await;
-    bucket.put("2024/_SUCCESS", Vec::new()).await;
-    bucket.put("2025/other.ndjson", b"no events\n".to_vec()).await;
+    for (path, content) in objects(&records) {
+        store.put(path, content).await;
+    }
+    check(&server, "s3://history", &records).await;
+    store.put("2024/a.ndjson", lines(&records[..2_000]).into_bytes()).await;
+    check_changed(&server, "s3://history").await;
+}
 
-    let project = server.create_project("prefix").await;
-    let summary = import(&server, &project, &["s3://history/2024"]).await;
-    assert_eq!((&summary["files"], &summary["records"]), (&json!(3), &json!(3_000)), "{summary}");
-    assert_same("a prefix", &held(&project).await, &expected(&records));
-    assert_eq!(import(&server, &project, &["s3://history/2024"]).await["state"], "finished_before");
-
-    let project = server.create_project("object").await;
-    import(&server, &project, &["s3://history/2024/a.ndjson"]).await;
-    assert_same("one object", &held(&project).await, &expected(&records[..1_000]));
-    bucket.put("2024/a.ndjson", lines(&records[..2_000]).into_bytes()).await;
-    let refused = run_import(&server, &project, &["s3://history/2024/a.ndjson"]).await;
-    assert!(refused.code == Some(1) && refused.stderr.contains("has changed"), "{refused:?}");
-    let missing = run_import(&server, &project, &["s3://history/2023"]).await;
-    assert!(missing.code == Some(1) && missing.stderr.contains("holds no files"), "{missing:?}");
+#[tokio::test]
+async fn objects_of_google_cloud_storage_are_a_source_though_reading_them_breaks_off() {
+    let store = GcsServer::start().await;
+    let options = ServerOptions::never_flushing().envs(store.environment()).env("FOOTFALL_STORE_TIMEOUT", 1);
+    let server = Server::start(options).await;
+    let records = records(seed(47), 3_000, 12);
+    for (path, content) in objects(&records) {
+        store.put(path, content);
+    }
+    store.misbehaves(Chaos::new(seed(48), 0.3, &Fault::ALL));
+    check(&server, &format!("gs://{BUCKET}"), &records).await;
+    store.put("2024/a.ndjson", lines(&records[..2_000]).into_bytes());
+    check_changed(&server, &format!("gs://{BUCKET}")).await;
+    assert!(!store.faults_met().is_empty(), "there were faults");
 }

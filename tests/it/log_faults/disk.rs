@@ -131,6 +131,35 @@ async fn a_read_only_disk_is_answered_with_503_until_it_takes_writes_again() {
 }
 
 #[tokio::test]
+async fn whichever_write_finds_no_space_nothing_of_it_is_acknowledged_and_the_log_goes_on() {
+    let faults = std::env::var("FOOTFALL_SPACE_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
+    // Every fifth write of the log's thread: at times a group's, at times the log's own look whether there is room again.
+    let Some(wrapper) = strace("pwrite64:error=ENOSPC:when=4+5") else { return };
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let mut server = Server::start(ServerOptions::never_flushing().under(&wrapper)).await;
+    let project = server.create_project("space").await;
+    let (mut acknowledged, mut refused, mut id) = (Vec::new(), 0, 1);
+    send_until_taken(&project, 0, &mut acknowledged).await;
+    while refused < faults {
+        let reply = send(&project, id, ROWS).await;
+        if reply.status == 200 {
+            acknowledged.push(id);
+        } else {
+            expect_refusal(&reply);
+            refused += 1;
+            assert_eq!(visible(&project, ROWS).await, acknowledged, "queries go on, without what was refused");
+            send_until_taken(&project, id, &mut acknowledged).await;
+        }
+        id += 1;
+    }
+    assert_eq!(visible(&project, ROWS).await, acknowledged);
+    server.kill().await;
+    server.unwrap();
+    server.start_again().await;
+    assert_eq!(visible(&project, ROWS).await, acknowledged, "after a crash");
+}
+
+#[tokio::test]
 async fn a_sync_that_fails_ends_the_process_and_the_next_start_has_what_was_acknowledged() {
     for nth in [1, 2, 3, 5, 8] {
         let Some(wrapper) = strace(&format!("fdatasync:error=EIO:when={nth}")) else { return };

@@ -32,18 +32,24 @@ impl Log {
         bytes.map(|bytes| LogEntry::decode(version, &bytes)).transpose()
     }
 
-    /// All commits from `first` on, in order. A hole is for the caller to find.
+    /// All commits from `first` on, in order and without holes. A listing only tells how many reads to begin at once: one
+    /// that is behind must not make a table look older than it is.
     pub async fn read_from(&self, first: u64) -> Result<Vec<LogEntry>, TableError> {
-        let mut versions: Vec<u64> = self.list_from(first).await?;
-        versions.sort_unstable(); // a local folder lists in any order
-        stream::iter(versions)
+        let listed = self.list_from(first).await?.into_iter().max();
+        let mut next = listed.map_or(first, |last| last + 1);
+        let mut entries: Vec<LogEntry> = stream::iter(first..next)
             .map(|version| async move {
-                let missing = || TableError::Corrupt { version, reason: "listed but not readable".into() };
+                let missing = || TableError::Corrupt { version, reason: "missing from the log".into() };
                 self.read(version).await?.ok_or_else(missing)
             })
             .buffered(READS_CONCURRENT_MAX)
             .try_collect()
-            .await
+            .await?;
+        while let Some(entry) = self.read(next).await? {
+            entries.push(entry);
+            next += 1;
+        }
+        Ok(entries)
     }
 
     /// Creates the commit `version`. An error says nothing about whether it exists now: T4.

@@ -56,7 +56,7 @@ pub async fn run(arguments: &[PathBuf], settings: &Settings) -> Result<(), Comma
     if dashes > 1 {
         return Err(CommandError::usage("standard input (-) can be read once only"));
     }
-    let (mut sources, left_out) = sources::find(&paths, &settings.data_dir).await?;
+    let (mut sources, left_out) = sources::find(&paths, settings).await?;
     if left_out > 0 {
         eprintln!("{left_out} files are left out because their names begin with a dot or an underscore");
     }

@@ -4,6 +4,7 @@ use object_store::path::Path;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use super::store::FaultyStore;
 use super::*;
 
 fn log_path(name: &str) -> Path {
@@ -83,6 +84,20 @@ async fn a_hole_in_the_log_is_refused() {
     store.delete(&commit_path(3)).await.unwrap();
     let refused = reopen(&store).await;
     assert!(matches!(refused, Err(TableError::Corrupt { version: 3, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_listing_that_is_behind_hides_no_commit() {
+    let shared = Arc::new(InMemory::new());
+    let expected = filled(&shared, 120).await;
+    for hidden in
+        [vec![expected.version], vec![0], vec![101, 105, expected.version - 1, expected.version], (0..200).collect()]
+    {
+        let store = FaultyStore::new(&shared);
+        store.hide(hidden.into_iter().map(commit_path).collect());
+        let table = Table::open_or_create(store, ROOT, definition()).await.unwrap();
+        assert_same(&expected, &table.snapshot());
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -34,6 +35,8 @@ pub struct FaultyStore {
     faults: Mutex<VecDeque<Fault>>,
     late: Mutex<Vec<(Path, PutPayload)>>,
     reads_to_fail: Mutex<u32>,
+    /// Listings leave out these objects.
+    hidden: Mutex<Vec<Path>>,
 }
 
 impl FaultyStore {
@@ -43,6 +46,7 @@ impl FaultyStore {
             faults: Mutex::default(),
             late: Mutex::default(),
             reads_to_fail: Mutex::default(),
+            hidden: Mutex::default(),
         })
     }
 
@@ -53,6 +57,10 @@ impl FaultyStore {
 
     pub fn fail_reads(&self, count: u32) {
         *self.reads_to_fail.lock() = count;
+    }
+
+    pub fn hide(&self, objects: Vec<Path>) {
+        *self.hidden.lock() = objects;
     }
 
     /// Lets requests arrive that were on their way.
@@ -114,7 +122,9 @@ impl ObjectStore for FaultyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.shared.list(prefix)
+        let hidden = self.hidden.lock().clone();
+        let listed = self.shared.list(prefix);
+        listed.try_filter(move |object| std::future::ready(!hidden.contains(&object.location))).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -11,11 +11,12 @@ mod standard_input;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::commands::CommandError;
+use crate::config::Settings;
 
 pub use input::{Input, open};
 pub use remote::Bucket;
@@ -52,11 +53,12 @@ pub struct Stamp {
 }
 
 /// All sources that the arguments mean, in their order, and how many files were left out because of their names.
-pub async fn find(arguments: &[PathBuf], data_dir: &Path) -> Result<(Vec<Source>, usize), CommandError> {
+pub async fn find(arguments: &[PathBuf], settings: &Settings) -> Result<(Vec<Source>, usize), CommandError> {
+    let data_dir = &settings.data_dir;
     let (mut sources, mut left_out) = (Vec::new(), 0);
     for argument in arguments {
         let found = match argument.to_str().and_then(|text| url::Url::parse(text).ok()) {
-            Some(url) if matches!(url.scheme(), "gs" | "s3") => remote::find(&url).await?,
+            Some(url) if matches!(url.scheme(), "gs" | "s3") => remote::find(&url, &settings.store_policy()).await?,
             Some(url) if url.scheme() == "file" => {
                 let path = url.to_file_path();
                 let path = path.map_err(|()| CommandError::usage(format!("{url} is not an absolute path")))?;

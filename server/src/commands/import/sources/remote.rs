@@ -6,6 +6,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use footfall_engine::StorePolicy;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt};
@@ -29,10 +30,10 @@ impl fmt::Debug for Bucket {
 }
 
 /// The object that `url` names, or all objects below it in the order of their names.
-pub async fn find(url: &Url) -> Result<Found, CommandError> {
+pub async fn find(url: &Url, policy: &StorePolicy) -> Result<Found, CommandError> {
     let mut whole = url.clone();
     whole.set_path("");
-    let bucket = footfall_engine::open_store(FilePath::new("."), Some(&whole));
+    let bucket = footfall_engine::open_store(FilePath::new("."), Some(&whole), policy);
     let bucket = bucket.map_err(|e| CommandError::usage(format!("{url}: {e}")))?;
     let path = Path::from_url_path(url.path()).map_err(|e| CommandError::usage(format!("{url}: {e}")))?;
     let root = whole.as_str().trim_end_matches('/');
