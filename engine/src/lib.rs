@@ -28,6 +28,7 @@ use chrono::Utc;
 use datafusion::execution::SendableRecordBatchStream;
 use footfall_model::{Event, ProfileUpdate, ProjectId};
 use footfall_query::catalog::Shape;
+use footfall_query::check::check;
 use footfall_query::compile::Clock;
 use footfall_query::evaluate::{Sources, evaluate_json};
 use footfall_query::export::Export;
@@ -47,6 +48,8 @@ pub use directory::DataDirectory;
 pub use drift::PropertyTypes;
 pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
+pub use footfall_query::check::{Checked, ExpressionRole, KnownExpression, ReadProperty, Remark, RemarkKind};
+pub use footfall_query::compile::CostClass;
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::rejected::{RejectedPage, RejectedSpec};
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
@@ -258,6 +261,18 @@ impl Engine {
         let sources = Sources { properties: &spec.properties, user: &spec.user, behaviors: &spec.behaviors };
         let now = spec.now.unwrap_or_else(|| Utc::now().timestamp());
         Ok(evaluate_json(&spec.expr, &sources, now, timezone)?)
+    }
+
+    /// What is known of an expression before it is used.
+    pub async fn check_expression(
+        &self,
+        project: ProjectId,
+        text: String,
+        role: ExpressionRole,
+    ) -> Result<Checked, Error> {
+        let project = self.project(project)?;
+        let checked = self.pool.run(async move { Ok(check(&*snapshot_of(&project)?, &text, role, &project.clock())) });
+        Ok(checked.await?)
     }
 
     fn project(&self, id: ProjectId) -> Result<Arc<Project>, Error> {

@@ -176,17 +176,23 @@ pub(crate) fn is_reserved(word: &str) -> bool {
         || Source::respell(word).is_some()
 }
 
-/// The callable name nearest to a misspelt one, if any is near: at most two edits, and fewer than half the letters.
+/// The callable name nearest to a misspelt one, if any is near.
 pub(crate) fn suggest(word: &str) -> Option<&'static str> {
-    const WORD_BYTES_MAX: usize = 24;
-    if word.len() > WORD_BYTES_MAX {
+    let names = FUNCTIONS.iter().map(|&(name, _, _)| name).chain(Quantifier::ALL.iter().map(|&(name, _)| name));
+    nearest(word, names.chain(["let"]))
+}
+
+/// The name nearest to a misspelt one without regard to case, if any is near: at most two edits, and fewer than half the
+/// letters. Names and words of more than 24 bytes are not compared.
+pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    const BYTES_MAX: usize = 24;
+    if word.len() > BYTES_MAX {
         return None;
     }
-    let word = word.to_ascii_lowercase();
-    let names = FUNCTIONS.iter().map(|&(name, _, _)| name).chain(Quantifier::ALL.iter().map(|&(name, _)| name));
+    let word = word.to_lowercase();
     names
-        .chain(["let"])
-        .map(|name| (edits(word.as_bytes(), name.as_bytes()), name))
+        .filter(|name| name.len() <= BYTES_MAX)
+        .map(|name| (edits(word.as_bytes(), name.to_lowercase().as_bytes()), name))
         .filter(|&(distance, name)| distance <= 2 && distance * 2 < name.len())
         .min()
         .map(|(_, name)| name)

@@ -27,7 +27,7 @@ mod token;
 mod tree;
 
 pub use diagnostic::Diagnostic;
-pub use function::Arity;
-pub use parser::{DEPTH_MAX, Parse, TEXT_BYTES_MAX, parse, parse_expression};
+pub use function::{Arity, nearest};
+pub use parser::{DEPTH_MAX, Parse, TEXT_BYTES_MAX, parse, parse_expression, parse_within};
 pub use segment::parse_segment;
 pub use tree::{LeftSpine, SpineStep, Walk};

@@ -35,8 +35,13 @@ pub struct Parse {
 
 /// Parses a text. Never fails, never panics: what is wrong is in the diagnostics.
 pub fn parse(text: &str) -> Parse {
-    if text.len() > TEXT_BYTES_MAX {
-        let message = format!("expression too long, bytes={}, bytes_max={TEXT_BYTES_MAX}", text.len());
+    parse_within(text, TEXT_BYTES_MAX)
+}
+
+/// As [`parse`], with another bound on the length of the text.
+pub fn parse_within(text: &str, bytes_max: usize) -> Parse {
+    if text.len() > bytes_max {
+        let message = format!("expression too long, bytes={}, bytes_max={bytes_max}", text.len());
         return Parse { tree: None, diagnostics: vec![Diagnostic::new(message, 0..text.len())] };
     }
     let mut parser = Parser::new(text);
@@ -168,6 +173,12 @@ impl<'t> Parser<'t> {
             return Box::new(lexical.clone());
         }
         Box::new(Diagnostic::new(format!("expected {expected}, found {}", token.kind), token.span.clone()))
+    }
+
+    /// Whether to look for what was meant: that takes far longer than parsing, and nobody reads a hundred suggestions.
+    pub(crate) fn may_suggest(&self) -> bool {
+        const SUGGESTIONS_MAX: usize = 16;
+        self.diagnostics.len() < SUGGESTIONS_MAX
     }
 
     /// Notes a mistake that leaves the shape of the text intact.

@@ -121,6 +121,41 @@ proptest! {
     }
 }
 
+/// A great many short texts, a million unless `FOOTFALL_FUZZ_TEXTS` says otherwise: too many for proptest, which takes ten
+/// times as long to make a text as the parser to read it.
+#[test]
+fn a_million_texts() {
+    let texts = std::env::var("FOOTFALL_FUZZ_TEXTS").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000);
+    let mut random = XorShift(0x9e37_79b9_7f4a_7c15);
+    let (mut text, mut trees) = (String::new(), 0u64);
+    for _ in 0..texts {
+        text.clear();
+        for _ in 0..random.below(24) {
+            match random.below(12) {
+                0 => text.push(char::from_u32(random.below(0x500) as u32).unwrap_or('x')),
+                1 => text.push(' '),
+                _ => text.push_str(PIECES[random.below(PIECES.len() as u64) as usize]),
+            }
+        }
+        check(&text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        trees += u64::from(parse(&text).tree.is_some());
+    }
+    println!("{texts} texts, of which {trees} are expressions");
+    assert!(texts < 1_000 || trees > texts / 1_000, "hardly any text is an expression: {trees}");
+}
+
+/// Marsaglia's generator: as random as pieces of text need.
+struct XorShift(u64);
+
+impl XorShift {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
 /// Repeating any piece up to the size limit must neither overflow the stack nor take more than linear time.
 #[test]
 fn long_repetitions() {

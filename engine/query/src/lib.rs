@@ -6,6 +6,7 @@
 pub mod arrivals;
 pub mod calendar;
 pub mod catalog;
+pub mod check;
 pub mod compile;
 pub mod evaluate;
 pub mod export;

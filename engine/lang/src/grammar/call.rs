@@ -29,7 +29,8 @@ fn checked(p: &mut Parser<'_>, word: &str, args: Vec<Expr>, span: Span) -> Expr 
     let Some(function) = Function::from_name(word) else {
         let name = span.start..span.start + word.len();
         let unknown = Diagnostic::new(format!("unknown function `{word}`"), name);
-        p.note(unknown.suggesting(function::suggest(word)));
+        let suggestion = p.may_suggest().then(|| function::suggest(word)).flatten();
+        p.note(unknown.suggesting(suggestion));
         // A stand-in: a parse with a diagnostic gives no tree.
         return Expr { kind: ExprKind::Literal(Literal::Undefined), span };
     };

@@ -22,6 +22,7 @@
 mod analysis;
 mod calls;
 mod casts;
+mod check;
 mod compare;
 mod compiler;
 mod fallback;
@@ -44,6 +45,7 @@ use analysis::{Analysis, Role};
 use compiler::Compiler;
 use lanes::{Errors, all_of, not_true, only_where};
 
+pub use check::{CostClass, Known, Use, check};
 pub use footfall_eval::Clock;
 pub use functions::all as functions;
 
@@ -81,6 +83,19 @@ impl PropertyColumns {
     /// The columns of a property that is always a number of a Float64 column.
     pub fn float(column: Expr) -> Self {
         Self { float: Some(column), ..Self::default() }
+    }
+
+    /// Columns of every type, named after it: for a property of which nothing is known.
+    pub(crate) fn of_any_type() -> Self {
+        let column = |name: &str| Some(crate::resolver::by_name(name));
+        Self {
+            bool: column("boolean"),
+            float: column("number"),
+            text: column("string"),
+            json: column("json"),
+            null: column("null"),
+            ..Self::default()
+        }
     }
 
     /// The columns of `$time`.

@@ -26,6 +26,7 @@ pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/v1/sql", post(sql::sql))
         .route("/v1/expressions/evaluate", post(expressions::evaluate))
+        .route("/v1/expressions/check", post(expressions::check))
         .route("/v1/events/recent", get(events::recent))
         .route("/v1/projects", get(projects::list))
         .route("/v1/rejected", get(rejected::rejected))

@@ -1,4 +1,9 @@
-//! The conformance vectors of the expression language, by `POST /v1/expressions/evaluate`.
+//! The expression language through every door: the conformance vectors by `POST /v1/expressions/evaluate` and over ingested
+//! events, what is told of an expression before it is used, and mistakes on every route that takes one.
+
+mod check;
+mod ingested;
+mod mistakes;
 
 use serde_json::{Map, Value, json};
 
