@@ -288,6 +288,11 @@ def settle(server: Footfall) -> None:
 
 def print_table(phases: dict[str, dict[str, list[float]]], garbage: float) -> None:
     print(f"\ngarbage: {garbage:,.0f} requests/s\n")
+    print_phases(phases)
+
+
+def print_phases(phases: dict[str, dict[str, list[float]]]) -> None:
+    """The phases with their ratios to the one that is called alone."""
     print("| phase | events | ack p50 ms | ack p99 ms | ratio | queryable p50 ms | queryable p99 ms | ratio |")
     print("|---|---|---|---|---|---|---|---|")
     alone = {kind: at(times, 0.99) for kind, times in phases["alone"].items()}

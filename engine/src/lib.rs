@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! ingest ─▶ ProjectStore::append (storage)            report, sql, export ─▶ ProjectStore::snapshot ─▶ query
-//!                └─ background: flush when large or old, then release the log
+//!                ├─ background: flush when large or old, then release the log
+//!                └─ compaction: merge small files, delete dead ones
 //! ```
 
 mod background;
+mod compaction;
 mod directory;
 mod drift;
 mod error;
@@ -44,6 +46,7 @@ use parking_lot::{Mutex, RwLock};
 
 use live::Viewers;
 
+pub use compaction::CompactionOptions;
 pub use directory::DataDirectory;
 pub use drift::PropertyTypes;
 pub use error::{Error, ErrorKind};
@@ -54,10 +57,12 @@ pub use footfall_query::export::ExportSpec;
 pub use footfall_query::rejected::{RejectedPage, RejectedSpec};
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
 pub use footfall_query::view::ViewRefresh;
+pub use footfall_storage::compaction::{CompactionPolicy, Grace};
 pub use footfall_storage::journal::{RejectReason, RejectedEvent};
 pub use footfall_storage::views::View;
 pub use footfall_storage::{
-    Arrival, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy, failpoint, open_store,
+    Arrival, Collected, Compacted, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy, failpoint,
+    open_store,
 };
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
@@ -78,7 +83,8 @@ pub struct Engine {
     pool: QueryPool,
     /// Wakes the background task: a project has grown, or the engine closes.
     wake: Arc<tokio::sync::Notify>,
-    background: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    background: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    compactor: compaction::Compactor,
     closing: AtomicBool,
     failing_flushes: Mutex<Option<(tokio::time::Instant, Error)>>,
     /// The log may hold what every project has in segments: after a start, since the last segment of the run before

@@ -100,13 +100,15 @@ impl Engine {
             attaching: tokio::sync::Mutex::new(()),
             pool,
             wake: Arc::new(tokio::sync::Notify::new()),
-            background: Mutex::new(None),
+            background: Mutex::default(),
+            compactor: Default::default(),
             closing: AtomicBool::new(false),
             failing_flushes: Mutex::default(),
             release_due: AtomicBool::new(false),
             _directory: directory,
         });
-        *engine.background.lock() = Some(engine.spawn_background());
+        engine.background.lock().push(engine.spawn_background());
+        engine.background.lock().extend(engine.spawn_compaction());
         Ok(engine)
     }
 
@@ -129,14 +131,16 @@ impl Engine {
 
     async fn stop_background(&self, patience: Duration) {
         self.closing.store(true, Ordering::Release);
-        let background = self.background.lock().take();
-        if let Some(task) = background {
-            self.wake.notify_one();
+        self.compactor.stop.store(true, Ordering::Release);
+        let background = std::mem::take(&mut *self.background.lock());
+        self.wake.notify_one();
+        let stopped = background.into_iter().map(|task| async move {
             let abort = task.abort_handle();
             if tokio::time::timeout(patience, task).await.is_err() {
                 abort.abort();
             }
-        }
+        });
+        futures::future::join_all(stopped).await;
     }
 
     async fn close_log(&self) {

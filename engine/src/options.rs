@@ -6,6 +6,7 @@ use std::time::Duration;
 use footfall_model::ProjectId;
 use footfall_storage::{KeptLimits, ProjectOptions, StorePolicy};
 
+use crate::CompactionOptions;
 use crate::log::LogPolicy;
 
 /// Plain settings of an engine; see `Default` for what a laptop wants.
@@ -28,6 +29,7 @@ pub struct EngineOptions {
     pub query_threads: usize,
     pub live: LiveOptions,
     pub log: LogPolicy,
+    pub compaction: CompactionOptions,
 }
 
 /// Bounds of live views: plain settings.
@@ -65,6 +67,7 @@ impl Default for EngineOptions {
             query_threads: threads,
             live: LiveOptions::default(),
             log: LogPolicy::default(),
+            compaction: CompactionOptions::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod auth;
 pub mod commands;
+mod compaction;
 pub mod config;
 pub mod demo;
 pub mod encode;
@@ -44,6 +45,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restart { .. }
         | Command::Project(_)
         | Command::Import { .. }
+        | Command::Compact { .. }
         | Command::Sql { .. }
         | Command::View(_)
         | Command::Log(_) => Voice::Command,
@@ -82,6 +84,7 @@ async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), Com
         Command::Restart { .. } => commands::restart::run(&settings).await,
         Command::Project(command) => commands::project::run(command, &settings).await,
         Command::Import { sources, .. } => commands::import::run(&sources, &settings).await,
+        Command::Compact { .. } => commands::compact::run(&settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
         Command::View(command) => commands::view::run(command, &settings).await,
         Command::Log(command) => commands::log::run(&command, &settings),

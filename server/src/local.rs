@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::CommandError;
 use crate::commands::backend::Attempt;
+use crate::compaction::{CollectReply, CompactReply};
 pub use crate::server_file::{LocalToken, ServerFile, ServerRecord, base_url};
 
 /// Content type of [packed](crate::packed) events.
@@ -131,6 +132,19 @@ impl LocalClient {
     pub async fn drop_view(&self, project: ProjectId, name: &str) -> Result<(), CommandError> {
         let request = self.request(Method::DELETE, &format!("/v1/views/{}", in_path(name))).query(&of(project));
         accepted(request.send().await).await.map(drop)
+    }
+
+    /// One step of a compaction; see [`CompactReply::step`].
+    pub async fn compact(&self, project: ProjectId, arrived_by: Option<i64>) -> Result<CompactReply, CommandError> {
+        let arrived_by = arrived_by.map(|at| ("arrived_by", at.to_string()));
+        let request = self.post("/v1/local/compact").query(&of(project)).query(&Vec::from_iter(arrived_by));
+        accepted(request.send().await).await?.json().await.map_err(unreachable)
+    }
+
+    /// Deletes dead files.
+    pub async fn collect(&self, project: ProjectId) -> Result<CollectReply, CommandError> {
+        let request = self.post("/v1/local/collect").query(&of(project));
+        accepted(request.send().await).await?.json().await.map_err(unreachable)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {

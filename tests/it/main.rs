@@ -11,6 +11,7 @@ mod oracle;
 
 mod admission;
 mod clients;
+mod compaction;
 mod connections;
 mod constancy;
 mod crash;

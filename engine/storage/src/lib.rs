@@ -8,10 +8,11 @@
 //! ```
 //!
 //! It knows nothing of DataFusion, reports or HTTP. Reading order: [`columns`] (what a row is), [`segment`] (a file),
-//! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`project`]
-//! (all of it together for one tenant), [`views`] (results that are kept).
+//! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`compaction`]
+//! (fewer, larger files), [`project`] (all of it together for one tenant), [`views`] (results that are kept).
 
 pub mod columns;
+pub mod compaction;
 pub mod failpoint;
 pub mod journal;
 pub mod log;
@@ -39,8 +40,8 @@ pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
 pub use lookup::{Creation, LookupRows, LookupTable, LookupTables, Missing};
 pub use project::{
-    Arrival, Arrived, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot,
-    record_contents,
+    Arrival, Arrived, Collected, Compacted, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore,
+    Recovered, Shared, Snapshot, record_contents,
 };
 pub use recent::KeyCache;
 pub use store::{StorePolicy, open_store, probe_store, remove_leftovers};

@@ -39,13 +39,33 @@ pub(crate) struct SegmentKeys {
     rows: Vec<u32>,
 }
 
+/// Keys of a segment in the making, whose rows come a batch at a time.
+#[derive(Default)]
+pub(crate) struct KeyCollector {
+    pairs: Vec<(u64, u32)>,
+    rows: u32,
+}
+
+impl KeyCollector {
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<(), StorageError> {
+        let reader = RowReader::try_new(rows)?;
+        let hash = |row: usize| row_key(&reader, row).map(|key| (key as u64, self.rows + row as u32));
+        self.pairs.extend((0..rows.num_rows()).filter_map(hash));
+        self.rows += rows.num_rows() as u32;
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> SegmentKeys {
+        self.pairs.sort_unstable();
+        SegmentKeys { hashes: self.pairs.iter().map(|p| p.0).collect(), rows: self.pairs.iter().map(|p| p.1).collect() }
+    }
+}
+
 impl SegmentKeys {
     pub fn of_rows(rows: &RecordBatch) -> Result<Self, StorageError> {
-        let reader = RowReader::try_new(rows)?;
-        let hash = |row| row_key(&reader, row).map(|key| (key as u64, row as u32));
-        let mut pairs: Vec<(u64, u32)> = (0..rows.num_rows()).filter_map(hash).collect();
-        pairs.sort_unstable();
-        Ok(Self { hashes: pairs.iter().map(|p| p.0).collect(), rows: pairs.iter().map(|p| p.1).collect() })
+        let mut keys = KeyCollector::default();
+        keys.add(rows)?;
+        Ok(keys.finish())
     }
 
     /// The keys' lower halves, ascending.

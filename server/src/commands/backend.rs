@@ -9,8 +9,10 @@ use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
 
 use super::CommandError;
+use crate::compaction::{CollectReply, CompactReply};
 use crate::config::Settings;
-use crate::local::{LocalClient, ViewCounts, ViewInfo};
+use crate::http::native::project_info;
+use crate::local::{LocalClient, ProjectInfo, ViewCounts, ViewInfo};
 use crate::packed;
 use crate::projects::Projects;
 
@@ -139,6 +141,32 @@ impl Backend {
         match self {
             Self::Server(server) => server.drop_view(project, name).await,
             Self::Engine { engine, .. } => Ok(engine.drop_view(project, name).await?),
+        }
+    }
+
+    /// All projects.
+    pub async fn projects(&self) -> Result<Vec<ProjectInfo>, CommandError> {
+        match self {
+            Self::Server(server) => server.projects().await,
+            Self::Engine { projects, .. } => {
+                Ok(projects.list().await?.iter().map(|project| project_info(project)).collect())
+            }
+        }
+    }
+
+    /// One step of a compaction; see [`CompactReply::step`].
+    pub async fn compact(&self, project: ProjectId, arrived_by: Option<i64>) -> Result<CompactReply, CommandError> {
+        match self {
+            Self::Server(server) => server.compact(project, arrived_by).await,
+            Self::Engine { engine, .. } => Ok(CompactReply::step(engine, project, arrived_by).await?),
+        }
+    }
+
+    /// Deletes dead files.
+    pub async fn collect(&self, project: ProjectId) -> Result<CollectReply, CommandError> {
+        match self {
+            Self::Server(server) => server.collect(project).await,
+            Self::Engine { engine, .. } => Ok(engine.collect(project).await?.into()),
         }
     }
 

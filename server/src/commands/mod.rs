@@ -1,6 +1,7 @@
 //! The commands that do one thing and end. Results go to standard output, everything else to standard error.
 
 pub mod backend;
+pub mod compact;
 mod error;
 pub mod import;
 pub mod log;

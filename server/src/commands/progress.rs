@@ -13,6 +13,7 @@ pub enum Quantity {
     Bytes,
     Days,
     Events,
+    Files,
 }
 
 pub struct Progress {
@@ -44,6 +45,7 @@ impl Progress {
                 Quantity::Bytes => "{bytes}/{total_bytes}",
                 Quantity::Days => "day {pos}/{len}",
                 Quantity::Events => "{human_pos}/{human_len} events",
+                Quantity::Files => "{human_pos}/{human_len} files",
             };
             let template = format!("{{prefix}} {{wide_bar}} {counts} {{eta}} {{msg}}");
             // The template is ours and right; were it not, the default bar would do.
@@ -101,5 +103,6 @@ fn show(amount: u64, quantity: Quantity) -> String {
         Quantity::Bytes => HumanBytes(amount).to_string(),
         Quantity::Days => format!("{amount} days"),
         Quantity::Events => format!("{} events", HumanCount(amount)),
+        Quantity::Files => format!("{} files", HumanCount(amount)),
     }
 }

@@ -9,6 +9,7 @@ use figment::providers::Serialized;
 use footfall_ingest::MergeMode;
 use serde::Serialize;
 
+use super::compaction::{CompactArgs, CompactionArgs};
 use super::ingest::IngestArgs;
 use super::listen_args::ListenArgs;
 use super::live::LiveArgs;
@@ -75,6 +76,15 @@ pub enum Command {
         /// whose name begins with a dot or an underscore.
         #[arg(required = true, value_name = "SOURCE")]
         sources: Vec<PathBuf>,
+    },
+    /// Merge a project's files to as few and as large ones as can be, and delete dead ones; also while a server runs.
+    Compact {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        compact: CompactArgs,
     },
     /// Run one read-only SQL statement and print its rows.
     Sql {
@@ -174,6 +184,8 @@ pub struct EngineArgs {
     #[arg(long, env = "FOOTFALL_QUERY_THREADS", value_name = "NUMBER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     query_threads: Option<usize>,
+    #[command(flatten)]
+    compaction: CompactionArgs,
     #[command(flatten)]
     #[serde(flatten)]
     log: LogArgs,
@@ -297,6 +309,9 @@ impl Command {
             Self::Sql { engine, sql, .. } => {
                 figment.merge(Serialized::globals(engine)).merge(Serialized::global("sql", sql))
             }
+            Self::Compact { engine, compact, .. } => {
+                figment.merge(Serialized::globals(engine)).merge(Serialized::global("compact", compact))
+            }
             Self::Restart { .. } => figment,
             Self::Project(ProjectCommand::Create { create, .. }) => {
                 let figment = figment.merge(Serialized::global("project", create));
@@ -319,6 +334,7 @@ impl Command {
             | Self::Demo { data, .. }
             | Self::Restart { data }
             | Self::Import { data, .. }
+            | Self::Compact { data, .. }
             | Self::Sql { data, .. } => data,
             Self::Project(
                 ProjectCommand::Create { data, .. }

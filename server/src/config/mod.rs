@@ -5,6 +5,7 @@
 //! mean nothing are errors in all three, so that a typing mistake never runs with a default. Read once, at start.
 
 mod args;
+mod compaction;
 mod ingest;
 mod listen_args;
 mod live;

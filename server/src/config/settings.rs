@@ -11,6 +11,7 @@ use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use super::compaction::{CompactSettings, CompactionSettings};
 use super::ingest::IngestSettings;
 use super::live::LiveSettings;
 use super::log::{DumpSettings, SalvageSettings};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub log_dump: DumpSettings,
     pub log_salvage: SalvageSettings,
     pub ingest: IngestSettings,
+    pub compaction: CompactionSettings,
+    pub compact: CompactSettings,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -190,6 +193,8 @@ impl Default for Settings {
             log_dump: DumpSettings::default(),
             log_salvage: SalvageSettings::default(),
             ingest: IngestSettings::default(),
+            compaction: CompactionSettings::default(),
+            compact: CompactSettings::default(),
         }
     }
 }
@@ -243,6 +248,7 @@ impl Settings {
                 bytes_max: self.log_budget.saturating_mul(MIB),
                 free_bytes_min: self.log_min_free.map(|free| free.saturating_mul(MIB)),
             },
+            compaction: self.compaction.options(),
         }
     }
 }

@@ -46,6 +46,9 @@ fn each_command_has_its_flags() {
     assert_eq!(settings.import.map, ["time=at", "event=what"]);
     assert_eq!(settings.import.time_unit, Some(TimeUnit::Microseconds));
     assert!(settings.import.strict && settings.import.json && !settings.import.restart);
+    let settings = parse("footfall compact --all --json --compaction-segment-max 7").unwrap();
+    assert_eq!((settings.compact.all, settings.compact.json, settings.compaction.segment_max), (true, true, 7));
+    assert!(!parse("footfall serve --compaction-enabled=false").unwrap().compaction.enabled);
     assert!(parse("footfall project list --json").unwrap().project.json);
     assert_eq!(parse("footfall demo --users 10").unwrap().demo.users.get(), 10);
 }

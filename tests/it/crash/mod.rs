@@ -47,7 +47,10 @@ const STALLED_AFTER: Duration = Duration::from_secs(15);
 const SIGABRT: i32 = 6;
 
 fn options() -> ServerOptions {
-    ServerOptions::flushing_every(FLUSH_ROWS).env("FOOTFALL_FLUSH_AGE", 1).env("FOOTFALL_SHARDS", 2)
+    let options = ServerOptions::flushing_every(FLUSH_ROWS).env("FOOTFALL_FLUSH_AGE", 1).env("FOOTFALL_SHARDS", 2);
+    // Every run is merged with the others as soon as it is there, and dead files are deleted at once.
+    let options = options.env("FOOTFALL_COMPACTION_QUIET", 0).env("FOOTFALL_COMPACTION_KEEP_DEAD", 0);
+    options.env("FOOTFALL_COMPACTION_COLLECT_EVERY", 1)
 }
 
 /// Starts the server anew if the cycle wants a failpoint. False if the start met it and did not survive that.

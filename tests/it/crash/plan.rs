@@ -28,6 +28,10 @@ const FAILPOINTS: &[Failpoint] = &[
     Failpoint { name: "commit::before", passes: 5, error: Outcome::Lives },
     Failpoint { name: "commit::after_put_lost_reply", passes: 5, error: Outcome::Lives },
     Failpoint { name: "flush::swap", passes: 2, error: Outcome::Lives },
+    Failpoint { name: "compact::after_write", passes: 3, error: Outcome::Lives },
+    Failpoint { name: "compact::commit", passes: 3, error: Outcome::Lives },
+    Failpoint { name: "compact::swap", passes: 3, error: Outcome::Lives },
+    Failpoint { name: "gc::delete", passes: 6, error: Outcome::Lives },
     // Once after a start: the log of the run before is let go of.
     Failpoint { name: "log::unlink", passes: 1, error: Outcome::Lives },
 ];

@@ -6,12 +6,13 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
 use object_store::path::Path;
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::JournalRow;
+use crate::compaction::Pace;
+use crate::compaction::concat::concat;
 use crate::error::StorageError;
 use crate::table::{AddFile, ColumnStats, FileEntry};
 
@@ -64,22 +65,45 @@ pub(super) struct EncodedFile {
 
 /// The file of `rows`, which are ascending by their order column (J1) and at least one.
 pub(super) fn encode<R: JournalRow>(rows: &[R]) -> Result<EncodedFile, StorageError> {
-    let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
-    let properties = WriterProperties::builder().set_created_by("footfall".to_owned()).set_compression(zstd).build();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, R::schema(), Some(properties))?;
-    for rows in rows.chunks(BATCH_ROWS) {
-        writer.write(&R::to_batch(rows.iter())?)?;
-    }
-    writer.close()?;
+    let batches = rows.chunks(BATCH_ROWS).map(|rows| Ok(R::to_batch(rows.iter())?));
+    let (bytes, count) = concat(R::schema(), Some(properties()?), batches, &mut Pace::unbounded())?;
     let (first, last) = (rows.first().map_or(0, R::order), rows.last().map_or(0, R::order));
+    Ok(encoded::<R>(bytes, count, first, last))
+}
+
+/// One file of the rows of neighbours, in their order.
+pub(super) fn merge<R: JournalRow>(
+    files: Vec<(JournalFile, Bytes)>,
+    pace: &mut Pace,
+) -> Result<EncodedFile, StorageError> {
+    let ranges: Vec<(i64, i64)> = files.iter().map(|(file, _)| (file.first, file.last)).collect();
+    let is_ordered = ranges.windows(2).all(|two| matches!(two, [before, after] if before.1 < after.0));
+    let (Some((first, _)), Some((_, last)), true) = (ranges.first(), ranges.last(), is_ordered) else {
+        let path = files.first().map_or("", |(file, _)| file.path.as_str());
+        return Err(corrupt(path, "ranges of a journal's files overlap"));
+    };
+    let mut batches = Vec::with_capacity(files.len());
+    for (file, bytes) in files {
+        batches.push(file.decode(bytes)?);
+    }
+    let (bytes, rows) = concat(R::schema(), Some(properties()?), batches.into_iter().flatten(), pace)?;
+    Ok(encoded::<R>(bytes, rows, *first, *last))
+}
+
+fn properties() -> Result<WriterProperties, StorageError> {
+    let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
+    Ok(WriterProperties::builder().set_created_by("footfall".to_owned()).set_compression(zstd).build())
+}
+
+/// `first` and `last` are those of the order column.
+fn encoded<R: JournalRow>(bytes: Bytes, rows: u64, first: i64, last: i64) -> EncodedFile {
     // Statistics have milliseconds: bounds must not cut off the microseconds of the last row.
     let (min, max) = (first.div_euclid(1_000), last.div_euclid(1_000).saturating_add(1));
     let add = AddFile {
         path: format!("{}.parquet", uuid::Uuid::now_v7()),
         partition_values: Vec::new(),
         bytes: bytes.len() as u64,
-        rows: rows.len() as u64,
+        rows,
         tags: BTreeMap::from([
             (CHECKSUM_TAG.to_owned(), format!("{:08x}", crc32c::crc32c(&bytes))),
             (FIRST_TAG.to_owned(), first.to_string()),
@@ -87,7 +111,7 @@ pub(super) fn encode<R: JournalRow>(rows: &[R]) -> Result<EncodedFile, StorageEr
         ]),
         stats: vec![ColumnStats::timestamp_millis(R::ORDER, min, max, 0)],
     };
-    Ok(EncodedFile { bytes: bytes.into(), add })
+    EncodedFile { bytes, add }
 }
 
 /// Where a file of the table at `root` is.

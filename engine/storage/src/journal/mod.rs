@@ -11,6 +11,7 @@
 //! Invariants:
 //! - J1: the order column is in microseconds and strictly increases with every row of a project's journal.
 //! - J2: files hold disjoint, ascending ranges of it, each named by the file's table entry; live rows come after them all.
+//!   So only neighbours are merged.
 //! - J3: a row is in a listed file or live, never in both: files and live rows change in one step, under one lock.
 //! - J4: the table's transaction for this log names the last log position whose rows are in files.
 
@@ -27,6 +28,7 @@ pub(crate) use rows::JournalRows;
 pub use view::{JournalView, Wanted};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -36,9 +38,11 @@ use footfall_model::ProjectId;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
+use crate::compaction::policy::{self, Run};
+use crate::compaction::{CompactionMode, CompactionPolicy, Pace};
 use crate::error::StorageError;
 use crate::log::Lsn;
-use crate::table::{Operation, Table, TableCommit, TableDefinition, Transaction};
+use crate::table::{FileEntry, Operation, Table, TableCommit, TableDefinition, Transaction};
 use file::JournalFile;
 
 /// A row of a journal: plain data on one side, Arrow columns on the other.
@@ -84,6 +88,11 @@ impl Journal {
         Ok(Self { table, store, root: Path::from(root) })
     }
 
+    /// The table and where it is in the store.
+    pub fn place(&self) -> (&Table, &Path) {
+        (&self.table, &self.root)
+    }
+
     /// The listed files as of now, with no live rows.
     pub fn rows<R: JournalRow>(&self, app_id: &str) -> Result<JournalRows<R>, StorageError> {
         Ok(JournalRows::new(self.files()?, self.flushed(app_id), self.store.clone(), self.root.clone()))
@@ -118,7 +127,62 @@ impl Journal {
         })
     }
 
-    /// Commits what [`Self::write`] wrote; repeating it after an error is harmless. Answers all files listed since.
+    /// Neighbouring files that are worth merging, oldest first.
+    pub fn to_merge(
+        &self,
+        policy: &CompactionPolicy,
+        mode: CompactionMode,
+        now: i64,
+    ) -> Result<Option<Vec<Arc<FileEntry>>>, StorageError> {
+        let mut files = Vec::new();
+        for entry in &self.table.snapshot().files {
+            let file = JournalFile::of(entry)?;
+            if mode.includes(file.last) {
+                files.push((file, entry.clone()));
+            }
+        }
+        files.sort_unstable_by_key(|(file, _)| file.first);
+        let run = |(file, entry): &(JournalFile, Arc<FileEntry>)| Run {
+            rows: entry.rows,
+            bytes: entry.bytes,
+            age: Duration::from_micros(u64::try_from(now.saturating_sub(file.last)).unwrap_or(0)),
+            is_masked: false,
+        };
+        let choice = policy::choose_neighbours(policy, mode, &files.iter().map(run).collect::<Vec<_>>());
+        let entry = |place: &usize| files.get(*place).map(|(_, entry)| entry.clone());
+        Ok(choice.map(|choice| choice.runs.iter().filter_map(entry).collect()))
+    }
+
+    /// Stores one file with the rows of neighbours; answers the commit that puts it in their place. `files` takes what may
+    /// be in the store when this fails.
+    pub async fn merge<R: JournalRow>(
+        &self,
+        sources: &[Arc<FileEntry>],
+        at: DateTime<Utc>,
+        mut pace: Pace,
+        files: &mut Vec<Path>,
+    ) -> Result<TableCommit, StorageError> {
+        let mut parts = Vec::with_capacity(sources.len());
+        for entry in sources {
+            let bytes = self.store.get(&file::location(&self.root, &entry.path)).await?.bytes().await?;
+            parts.push((JournalFile::of(entry)?, bytes));
+        }
+        let encoded = super::project::run_blocking(move || file::merge::<R>(parts, &mut pace)).await?;
+        let location = file::location(&self.root, &encoded.add.path);
+        files.push(location.clone());
+        self.store.put(&location, encoded.bytes.into()).await?;
+        Ok(TableCommit {
+            operation: Operation::Compact,
+            at,
+            adds: vec![encoded.add],
+            removes: sources.iter().map(|entry| entry.path.clone()).collect(),
+            schema: None,
+            transaction: None,
+            positions: Vec::new(),
+        })
+    }
+
+    /// Commits what [`Self::write`] or [`Self::merge`] wrote; repeating it after an error is harmless. Answers all files listed since.
     pub async fn commit(&self, commit: &TableCommit) -> Result<Arc<[JournalFile]>, StorageError> {
         let outcome = self.table.commit(commit.clone()).await?;
         // Another owner of this log's name would have committed another file: our rows are not in it.

@@ -1,7 +1,7 @@
 //! A journal in memory: which files it has, and its live rows.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -22,6 +22,8 @@ pub(crate) struct JournalRows<R> {
     bytes: usize,
     /// The table's transaction that the live rows rest on (J4).
     flushed_lsn: Option<Lsn>,
+    /// Earlier lists of files, as long as a view has them.
+    retired: Vec<Weak<[JournalFile]>>,
     store: Arc<dyn ObjectStore>,
     root: Path,
 }
@@ -33,7 +35,8 @@ impl<R: JournalRow> JournalRows<R> {
         store: Arc<dyn ObjectStore>,
         root: Path,
     ) -> Self {
-        Self { files, visible: Vec::new(), pending: VecDeque::new(), len: 0, bytes: 0, flushed_lsn, store, root }
+        let (visible, pending, retired) = (Vec::new(), VecDeque::new(), Vec::new());
+        Self { files, visible, pending, len: 0, bytes: 0, flushed_lsn, retired, store, root }
     }
 
     /// Live rows, visible or not.
@@ -89,7 +92,7 @@ impl<R: JournalRow> JournalRows<R> {
 
     /// The rows up to a value of the order column, those of log records up to `lsn`, are in files now (J3).
     pub fn flushed(&mut self, files: Arc<[JournalFile]>, order: i64, lsn: Lsn) {
-        self.files = files;
+        self.replace_files(files);
         self.flushed_lsn = Some(lsn);
         for mut block in std::mem::take(&mut self.visible) {
             let gone = block.partition_point(|row| row.order() <= order);
@@ -99,6 +102,19 @@ impl<R: JournalRow> JournalRows<R> {
                 self.visible.push(block);
             }
         }
+    }
+
+    /// The same rows are in other files now.
+    pub fn replace_files(&mut self, files: Arc<[JournalFile]>) {
+        self.retired.retain(|list| list.strong_count() > 0);
+        self.retired.push(Arc::downgrade(&self.files));
+        self.files = files;
+    }
+
+    /// Paths of all files that a view reads or may yet read.
+    pub fn files_in_use(&self) -> impl Iterator<Item = String> {
+        let lists = self.retired.iter().filter_map(Weak::upgrade).chain([self.files.clone()]);
+        lists.flat_map(|list| list.iter().map(|file| file.path.clone()).collect::<Vec<_>>())
     }
 
     fn count(&mut self, rows: &[R], added: bool) {

@@ -10,6 +10,8 @@ use footfall_model::{Shard, Uid};
 
 use super::flush::Cut;
 use crate::columns::Builtin;
+use crate::compaction::Pace;
+use crate::compaction::rewrite::Rewrite;
 use crate::error::StorageError;
 use crate::live::LiveChunk;
 use crate::recent::SegmentKeys;
@@ -54,20 +56,24 @@ fn rows_by_place(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> BTreeMa
     places.into_iter().map(|(place, rows)| (place, rows.into())).collect()
 }
 
-/// One sorted, encoded file from its parts; `None` if they hold no row.
+/// One sorted, encoded file of live rows and of what is left of segments; `None` if they hold no row.
 pub(super) fn build(
     live: &[(Arc<LiveChunk>, UInt32Array)],
-    kept: Vec<RecordBatch>,
+    mut rewrite: Rewrite,
 ) -> Result<Option<(SegmentKeys, EncodedSegment)>, StorageError> {
-    let mut parts = kept;
-    for (chunk, rows) in live {
-        parts.push(take_record_batch(&chunk.batch, rows)?);
+    let parts =
+        live.iter().map(|(chunk, rows)| take_record_batch(&chunk.batch, rows)).collect::<Result<Vec<_>, _>>()?;
+    let rows = union(&parts)?.filter(|rows| rows.num_rows() > 0);
+    let rows = rows.map(|rows| without_empty_columns(&rows)).transpose()?;
+    if !rewrite.is_empty() {
+        if let Some(rows) = &rows {
+            rewrite.add_rows(rows)?;
+        }
+        let rewritten = rewrite.run(&mut Pace::unbounded())?;
+        return Ok(rewritten.map(|rewritten| (rewritten.keys, rewritten.file)));
     }
-    let Some(rows) = union(&parts)? else { return Ok(None) };
-    if rows.num_rows() == 0 {
-        return Ok(None);
-    }
-    let sorted = sort(&without_empty_columns(&rows)?)?;
+    let Some(rows) = rows else { return Ok(None) };
+    let sorted = sort(&rows)?;
     let keys = SegmentKeys::of_rows(&sorted)?;
     let encoded = encode(&sorted, keys.hashes())?;
     Ok(Some((keys, encoded)))

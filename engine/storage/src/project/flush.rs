@@ -14,8 +14,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
 use bytes::Bytes;
 use chrono::Utc;
 use footfall_model::Uid;
@@ -25,8 +23,9 @@ use object_store::path::Path;
 use super::append::{settled, wait_for_all};
 use super::build::{add_file, build, new_segment, plans};
 use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, table_schema, user_batch};
-use super::{Masks, ProjectStore, SegmentSet, State, run_blocking};
+use super::{Masks, ProjectStore, SegmentSet, State, Unfinished, run_blocking};
 use crate::columns::Catalog;
+use crate::compaction::rewrite::{Rewrite, Source};
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::journal::{Journal, JournalRow, ProfileEntry, RejectedEvent};
@@ -82,7 +81,8 @@ impl ProjectStore {
     /// no live rows.
     pub async fn flush(self: &Arc<Self>) -> Result<(), StorageError> {
         let mut unfinished = self.flushing.lock().await;
-        if let Some(write) = unfinished.take() {
+        self.finish_compaction(&mut unfinished).await?;
+        if let Some(write) = unfinished.flush.take() {
             self.finish(write, &mut unfinished).await?;
         }
         let Some(cut) = self.cut().await? else { return Ok(()) };
@@ -99,18 +99,18 @@ impl ProjectStore {
     }
 
     /// Deletes files that no commit lists: on a full disk the next flush needs their space.
-    async fn discard(&self, files: &[Path]) {
+    pub(super) async fn discard(&self, files: &[Path]) {
         for file in files {
             match self.store.delete(file).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => tracing::warn!(%error, "a file of a flush that failed stays behind"),
+                Err(error) => tracing::warn!(%error, "a file that no commit lists stays behind for a while"),
             }
         }
     }
 
     /// Commits what was written and swaps. When the outcome of a commit is unknown, what is left is kept, and the next
     /// flush repeats the very same commits first: they land once either way.
-    async fn finish(&self, mut write: Written, unfinished: &mut Option<Written>) -> Result<(), StorageError> {
+    async fn finish(&self, mut write: Written, unfinished: &mut Unfinished) -> Result<(), StorageError> {
         match self.commit(&mut write).await {
             Ok(()) => {
                 self.swap(&write);
@@ -118,7 +118,7 @@ impl ProjectStore {
             }
             Err(error) => {
                 if may_have_landed(&error) {
-                    *unfinished = Some(write);
+                    unfinished.flush = Some(write);
                 } else {
                     // It certainly did not land: the rows stay live and the next flush takes them again.
                     self.state.lock().unflushed.abandon_flush();
@@ -226,8 +226,8 @@ impl ProjectStore {
         let mut removed = Vec::new();
         for ((day, shard), plan) in plans(&cut) {
             removed.extend(plan.replaces.iter().map(|s| s.path.clone()));
-            let kept = self.kept_rows(&plan.replaces, &cut).await?;
-            let Some((keys, encoded)) = run_blocking(move || build(&plan.live, kept)).await? else { continue };
+            let rewrite = self.rewrite(plan.replaces, &cut).await?;
+            let Some((keys, encoded)) = run_blocking(move || build(&plan.live, rewrite)).await? else { continue };
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
             files.push(self.files.location(&segment));
@@ -285,16 +285,15 @@ impl ProjectStore {
         Ok(Some(commit))
     }
 
-    /// The rows of segments that nothing has replaced.
-    async fn kept_rows(&self, segments: &[Arc<Segment>], cut: &Cut) -> Result<Vec<RecordBatch>, StorageError> {
-        let mut kept = Vec::with_capacity(segments.len());
+    /// The segments of a plan without the rows that something has replaced.
+    async fn rewrite(&self, segments: Vec<Arc<Segment>>, cut: &Cut) -> Result<Rewrite, StorageError> {
+        let mut rewrite = Rewrite::default();
         for segment in segments {
-            let whole = self.files.read_all(segment).await?;
-            let masked = cut.masks.segments.get(&segment.path);
-            let rows = (0..segment.rows as u32).filter(|row| masked.is_none_or(|masked| !masked.contains(*row)));
-            kept.push(take_record_batch(&whole, &UInt32Array::from_iter_values(rows))?);
+            let file = self.files.whole(&segment).await?;
+            let without = cut.masks.segments.get(&segment.path).cloned().unwrap_or_default();
+            rewrite.add_segment(Source { segment, file, without });
         }
-        Ok(kept)
+        Ok(rewrite)
     }
 
     /// Puts a file of the `users` table. To add a user twice with the same number, as after a crash, does no harm:
@@ -339,10 +338,9 @@ impl ProjectStore {
     /// From here on queries read the segments instead of the live rows, in one step (P1).
     fn swap(&self, write: &Written) {
         let _ = failpoint::hit("flush::swap");
+        let changed = self.changed_segments(&write.added, &write.removed);
         let mut state = self.state.lock();
-        state.segments = Arc::new(state.segments.with_changes(&write.added, &write.removed));
-        state.segments_version += 1;
-        state.version += 1;
+        state.install(changed);
         state.live.drop_below(write.position);
         state.sources.forget_below(write.position);
         state.keys.end_flush();
@@ -383,7 +381,7 @@ impl State {
 }
 
 /// Whether a commit that failed may turn up in the table nevertheless.
-fn may_have_landed(error: &StorageError) -> bool {
+pub(super) fn may_have_landed(error: &StorageError) -> bool {
     use TableError::{CommitUnknown, Contended, Store};
     matches!(error, StorageError::Table(CommitUnknown { .. } | Store { .. } | Contended { .. }))
 }

@@ -21,10 +21,17 @@
 //! - P6: a part of an import is applied once: its number is in the record that applies it, and in the commit of the events
 //!   that lets go of this record.
 //! - P7: a record that the log could not take leaves no trace in the live state (`rollback`).
+//! - P8: a compaction changes which segments rows are in, and nothing else. The swap of segments moves masks along, those
+//!   that came meanwhile and those on their way included. A row that is masked stays in the file until the flush that
+//!   commits its successor: the table by itself always has one of the two.
+//! - P9: a file is deleted only if no version of the table that is still to come lists it, and no snapshot reads it.
 
 mod append;
 mod arrival;
 mod build;
+mod collect;
+mod compact;
+mod compact_journals;
 mod dump;
 mod fate;
 mod flush;
@@ -42,13 +49,15 @@ mod tests;
 
 pub use arrival::{Arrival, ImportBatch, IngestSummary};
 pub(crate) use build::date;
+pub use collect::Collected;
+pub use compact::Compacted;
 pub use dump::record_contents;
 pub use follow::Arrived;
 pub use recover::{Recovered, Shared};
 pub use snapshot::{Newest, Snapshot};
 
-use std::collections::{BTreeMap, HashMap as StdHashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet, VecDeque};
+use std::sync::{Arc, Weak};
 
 use footfall_model::{ProjectId, Shard, StoredEvent};
 use hashbrown::HashMap;
@@ -102,9 +111,11 @@ pub struct ProjectStore {
     /// Property columns; its own lock, for sealing holds it while it builds columns.
     catalog: Mutex<Arc<Catalog>>,
     state: Mutex<State>,
-    /// One flush at a time; appends that would touch rows being flushed wait for it. Holds what a flush could not
-    /// finish.
-    flushing: tokio::sync::Mutex<Option<flush::Written>>,
+    /// One flush at a time, and no change of the segments beside it; appends that would touch rows being flushed wait for
+    /// it. Holds what could not be finished.
+    flushing: tokio::sync::Mutex<Unfinished>,
+    /// One compaction or collection of dead files at a time; taken before `flushing`.
+    compacting: tokio::sync::Mutex<()>,
     /// Held by the task that seals the tail.
     sealing: Arc<tokio::sync::Mutex<()>>,
     /// The position after the last visible row, for those who wait for it to move.
@@ -128,11 +139,28 @@ struct State {
     segments: Arc<SegmentSet>,
     /// Grows whenever `segments` is replaced.
     segments_version: u64,
+    /// Segments that the table lists no more, as long as a snapshot may read them.
+    retired: Vec<Weak<Segment>>,
+    /// Files of commits of which nobody will ask again whether they have landed.
+    undecided: Vec<String>,
     unflushed: Unflushed,
     imports: Imports,
     last_received_at: i64,
     /// Grows with every visible change; names a snapshot.
     version: u64,
+}
+
+/// What waits for a commit of which nobody knows whether it has landed. It is repeated before anything else is committed.
+#[derive(Default)]
+struct Unfinished {
+    flush: Option<flush::Written>,
+    compaction: Option<compact::Merged>,
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        self.flush.is_none() && self.compaction.is_none()
+    }
 }
 
 /// What one log record adds.
@@ -182,13 +210,30 @@ impl SegmentSet {
         self.by_day_shard.entry((segment.day, segment.shard)).or_default().push(segment);
     }
 
-    fn with_changes(&self, added: &[Arc<Segment>], removed: &[String]) -> Self {
-        let mut next = Self::default();
-        for segment in self.iter().filter(|s| !removed.contains(&s.path)).chain(added) {
-            next.insert(segment.clone());
-        }
-        next
+    fn contains(&self, segment: &Segment) -> bool {
+        self.runs(segment.day, segment.shard).iter().any(|run| run.path == segment.path)
     }
+
+    fn with_changes(&self, added: &[Arc<Segment>], removed: &[String]) -> Changed {
+        let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
+        let mut next = Self::default();
+        let mut retired = Vec::with_capacity(removed.len());
+        for segment in self.iter() {
+            if removed.contains(segment.path.as_str()) {
+                retired.push(Arc::downgrade(segment));
+            } else {
+                next.insert(segment.clone());
+            }
+        }
+        added.iter().for_each(|segment| next.insert(segment.clone()));
+        Changed { segments: Arc::new(next), retired }
+    }
+}
+
+/// Segments after a flush or a compaction, and those that are no more among them.
+struct Changed {
+    segments: Arc<SegmentSet>,
+    retired: Vec<Weak<Segment>>,
 }
 
 /// Rows that a later arrival replaced.
@@ -279,9 +324,21 @@ impl ProjectStore {
         self.state.lock().live_rows()
     }
 
+    /// When the last record arrived, in microseconds since the epoch.
+    pub fn last_received_at(&self) -> i64 {
+        self.state.lock().last_received_at
+    }
+
     /// When the oldest live row arrived, in microseconds since the epoch.
     pub fn oldest_live_at(&self) -> Option<i64> {
         self.state.lock().unflushed.oldest_received_at()
+    }
+
+    /// The segments after a change. Made outside the project's lock, which every append wants: only who has `flushing`
+    /// changes them.
+    fn changed_segments(&self, added: &[Arc<Segment>], removed: &[String]) -> Changed {
+        let segments = self.state.lock().segments.clone();
+        segments.with_changes(added, removed)
     }
 
     /// The oldest log position this project still needs; `None` if it needs nothing.
@@ -291,6 +348,15 @@ impl ProjectStore {
 }
 
 impl State {
+    /// From here on queries read other segments.
+    fn install(&mut self, changed: Changed) {
+        self.retired.retain(|segment| segment.strong_count() > 0);
+        self.retired.extend(changed.retired);
+        self.segments = changed.segments;
+        self.segments_version += 1;
+        self.version += 1;
+    }
+
     fn live_rows(&self) -> usize {
         self.live.len() + self.rejected.len() + self.profiles.len()
     }

@@ -49,7 +49,7 @@ pub(super) fn users_definition(id: ProjectId) -> TableDefinition {
     }
 }
 
-fn users_schema() -> SchemaRef {
+pub(super) fn users_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("uid", DataType::Int64, false),
         Field::new("distinct_id", DataType::Utf8, false),

@@ -1,24 +1,31 @@
-//! Any history of requests, flushes, faults of the store and crashes, against lists that are kept by hand: events, the
-//! copies that lost, changes of profiles, and how far an import has got. P1, P2, P5 and P6 at every step.
+//! Any history of requests, flushes, compactions, collections of dead files, faults of the store and crashes, against lists
+//! that are kept by hand: events, the copies that lost, changes of profiles, and how far an import has got. P1, P2, P5, P6,
+//! P8 and P9 at every step.
 
+mod compaction;
 mod model;
 mod store;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use footfall_model::{Event, ProfileTarget, ProfileUpdate, ProjectId, StoredEvent, Value};
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::columns::RowReader;
+use crate::compaction::{CompactionMode, CompactionPolicy, Grace, Pace};
 use crate::journal::{JournalRow, JournalView, RejectReason, RejectedEvent, Wanted};
 use crate::kept::{KeptBudget, KeptLimits};
 use crate::log::{Log, LogOptions};
 use crate::segment::SegmentCaches;
-use crate::{Arrival, ImportBatch, KeyCache, ProjectOptions, ProjectStore, Recovered, Shared, StorageError};
+use crate::{
+    Arrival, Compacted, ImportBatch, KeyCache, ProjectOptions, ProjectStore, Recovered, Shared, Snapshot, StorageError,
+};
 use model::Model;
 use store::{Fault, FlakyStore};
 
@@ -43,6 +50,18 @@ enum Step {
     },
     /// What happens to the next writes of the store.
     Faults(Vec<Fault>),
+    /// A merge, if there is something to merge: alone, or while a request is stored and a flush runs. The store may go away
+    /// amid it, and the process after that.
+    Compact {
+        beside: Vec<(u8, u8)>,
+        flushing: bool,
+        away_after: Option<usize>,
+        crash: bool,
+    },
+    /// Dead files are deleted.
+    Collect,
+    /// From here on a query reads.
+    Look,
     /// `kill -9`, and a start. `trimmed`: the log has let go of what every table has, before.
     Crash {
         trimmed: bool,
@@ -67,15 +86,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     // A flush writes up to four segments, users, journals, and their commits.
     let flush = (prop::option::weighted(0.6, 1..16_usize), prop::bool::weighted(0.5))
         .prop_map(|(away_after, crash)| Step::Flush { away_after, crash });
+    let beside = prop_oneof![1 => Just(Vec::new()), 1 => prop::collection::vec((0..14_u8, 0..3_u8), 0..5)];
+    let compact = (beside, any::<bool>(), prop::option::weighted(0.3, 1..8_usize), prop::bool::weighted(0.2))
+        .prop_map(|(beside, flushing, away_after, crash)| Step::Compact { beside, flushing, away_after, crash });
     let step = prop_oneof![
         10 => append,
         3 => profiles,
         6 => flush,
+        6 => compact,
+        3 => Just(Step::Collect),
+        2 => Just(Step::Look),
         3 => prop::collection::vec(store::fault(), 1..9).prop_map(Step::Faults),
         2 => any::<bool>().prop_map(|trimmed| Step::Crash { trimmed }),
         1 => Just(Step::ClockBack),
     ];
-    prop::collection::vec(step, 1..30)
+    prop::collection::vec(step, 1..40)
 }
 
 fn event((key, version): (u8, u8)) -> Event {
@@ -104,6 +129,15 @@ struct Fixture {
     objects: Arc<FlakyStore>,
     log: Arc<Log>,
     store: Arc<ProjectStore>,
+    /// What a query reads that has begun, and what it has to see.
+    query: Option<(Snapshot, Vec<StoredEvent>)>,
+}
+
+/// Everything that had arrived, whatever it costs.
+const FULL: CompactionMode = CompactionMode::Full { arrived_by: i64::MAX };
+
+fn policy() -> CompactionPolicy {
+    CompactionPolicy { quiet: Duration::ZERO, bytes_max: 1 << 20, rows_max: 1 << 20 }
 }
 
 impl Fixture {
@@ -131,7 +165,22 @@ impl Fixture {
         let options =
             ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 1 << 20, live_bytes_max: usize::MAX, kept };
         let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
-        Self { dir, objects, log, store }
+        Self { dir, objects, log, store, query: None }
+    }
+
+    /// Dead files go at once, but for those that a late write of a process that is gone may still list.
+    async fn collect(&self) {
+        let orphaned = if self.objects.has_late() { Duration::from_secs(86_400) } else { Duration::ZERO };
+        self.store.collect(Grace { removed: Duration::ZERO, orphaned }).await.unwrap();
+    }
+
+    /// Merges until nothing is left to merge; how many merges there were.
+    async fn compact_all(&self) -> usize {
+        let mut merges = 0;
+        while let Compacted::Merged { .. } = self.store.compact(policy(), FULL, Pace::unbounded()).await.unwrap() {
+            merges += 1;
+        }
+        merges
     }
 
     /// What a crash leaves: the files as they are, nothing of the memory.
@@ -142,17 +191,20 @@ impl Fixture {
             let up_to = needed.map_or(last, |oldest| crate::log::Lsn(oldest.0 - 1));
             self.log.release(up_to).unwrap();
         }
-        let Self { dir, objects, log, store } = self;
+        let Self { dir, objects, log, store, query } = self;
         // Requests to the store that hang on the wire arrive when nobody waits for them any more.
         objects.forget_faults();
         log.close();
-        drop((log, store));
+        drop((log, store, query));
         Self::open(dir, objects).await
     }
 
     /// Everything a query sees, by arrival.
     async fn events(&self) -> Vec<StoredEvent> {
-        let snapshot = self.store.snapshot().unwrap();
+        self.events_of(&self.store.snapshot().unwrap()).await
+    }
+
+    async fn events_of(&self, snapshot: &Snapshot) -> Vec<StoredEvent> {
         let mut seen = Vec::new();
         for chunk in &snapshot.live {
             let reader = RowReader::try_new(&chunk.batch).unwrap();
@@ -160,6 +212,8 @@ impl Fixture {
             seen.extend(rows.map(|row| reader.stored_event(row)));
         }
         for segment in snapshot.segments.iter() {
+            // Caches would answer for a file that is gone.
+            self.objects.head(&snapshot.files.location(segment)).await.expect("a file that a snapshot reads is there");
             let reader = RowReader::try_new(&snapshot.files.read_all(segment).await.unwrap()).unwrap();
             let masked = snapshot.masked_rows(segment);
             let rows = (0..segment.rows as u32).filter(|row| masked.is_none_or(|masked| !masked.contains(*row)));
@@ -174,6 +228,10 @@ impl Fixture {
         let seen: Vec<_> =
             events.iter().map(|row| (row.received_at, row.event.insert_id.clone(), version(row))).collect();
         assert_eq!(seen, model.events(), "{claim}: events");
+        if let Some((snapshot, expected)) = &self.query {
+            assert_eq!(&self.events_of(snapshot).await, expected, "{claim}: a query that began earlier");
+            rows(&snapshot.rejected).await;
+        }
         let snapshot = self.store.snapshot().unwrap();
         let rejected = rows(&snapshot.rejected).await;
         assert_eq!(rejected.len(), model.rejected.len(), "{claim}: losers");
@@ -265,6 +323,36 @@ async fn run(steps: Vec<Step>) {
                 }
                 fixture.objects.forget_faults();
             }
+            Step::Compact { beside, flushing, away_after, crash } => {
+                fixture.objects.away_after(away_after.unwrap_or(usize::MAX));
+                let events: Vec<Event> = beside.into_iter().map(event).collect();
+                let arrival = Arrival::from_source("/track");
+                let store = &fixture.store;
+                let append = store.append(events.clone(), arrival.clone(), now);
+                let flush = async {
+                    if flushing {
+                        let _ = store.flush().await;
+                    }
+                };
+                // It may fail, the store does what it likes.
+                let compact = async { drop(store.compact(policy(), FULL, Pace::unbounded()).await) };
+                let (appended, (), ()) = tokio::join!(append, flush, compact);
+                match appended {
+                    Ok(summary) => assert_eq!(summary, model.append(&events, &arrival, now), "{claim}"),
+                    Err(StorageError::Backpressure { .. }) => {}
+                    Err(other) => panic!("{claim}: {other:?}"),
+                }
+                if crash {
+                    fixture = fixture.crash(false).await;
+                }
+                fixture.objects.forget_faults();
+            }
+            Step::Collect => fixture.collect().await,
+            Step::Look => {
+                let snapshot = fixture.store.snapshot().unwrap();
+                let events = fixture.events_of(&snapshot).await;
+                fixture.query = Some((snapshot, events));
+            }
             Step::Faults(faults) => fixture.objects.script(faults),
             Step::Crash { trimmed } => fixture = fixture.crash(trimmed).await,
             Step::ClockBack => now -= 500_000,
@@ -280,6 +368,13 @@ async fn run(steps: Vec<Step>) {
     assert_eq!((fixture.store.live_rows(), fixture.store.live_bytes()), (0, 0), "nothing is left over");
     assert_eq!(fixture.store.oldest_unflushed(), None, "all is in tables");
     fixture.check(&model, "flushed").await;
+    fixture.compact_all().await;
+    fixture.check(&model, "compacted").await;
+    let runs: Vec<usize> = fixture.store.snapshot().unwrap().segments.by_day_shard.values().map(Vec::len).collect();
+    assert!(runs.iter().all(|runs| *runs == 1), "one run for each shard and day: {runs:?}");
+    fixture.query = None;
+    fixture.collect().await;
+    fixture.check(&model, "compacted and collected").await;
     fixture = fixture.crash(true).await;
     assert_eq!(fixture.store.live_rows(), 0);
     fixture.check(&model, "from tables alone").await;

@@ -89,6 +89,11 @@ impl SegmentFiles {
         Self { store, root, caches }
     }
 
+    /// Where the table is in the store.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where a segment's file is in the store.
     pub fn location(&self, segment: &Segment) -> Path {
         // Segment paths are made of our own key=value folders and a uuid: nothing to escape.
@@ -99,6 +104,12 @@ impl SegmentFiles {
     pub async fn put(&self, segment: &Segment, bytes: Bytes) -> Result<(), StorageError> {
         self.store.put(&self.location(segment), bytes.into()).await?;
         Ok(())
+    }
+
+    /// The bytes of the whole file, past the caches: for those who read a file once. Whoever takes rows out of them checks
+    /// them first.
+    pub(crate) async fn whole(&self, segment: &Segment) -> Result<Bytes, StorageError> {
+        Ok(self.fetch(&self.location(segment), 0..segment.bytes).await?)
     }
 
     /// Reads the footer, or finds it in the cache.

@@ -17,16 +17,20 @@ impl EventIndex {
 
     /// The index of a sorted column of names.
     pub fn of_sorted(names: &dyn Array) -> Self {
-        let names = names.as_string::<i32>();
-        let mut entries: Vec<(String, u64)> = Vec::new();
-        for (row, name) in names.iter().enumerate() {
+        let mut index = Self::default();
+        index.append_sorted(names);
+        index
+    }
+
+    /// Adds the rows that follow: a sorted column of names, none below the last one.
+    pub fn append_sorted(&mut self, names: &dyn Array) {
+        for (end, name) in (self.total() + 1..).zip(names.as_string::<i32>()) {
             let name = name.unwrap_or_default();
-            match entries.last_mut() {
-                Some((last, end)) if last == name => *end = row as u64 + 1,
-                _ => entries.push((name.to_owned(), row as u64 + 1)),
+            match self.entries.last_mut() {
+                Some((last, last_end)) if last == name => *last_end = end,
+                _ => self.entries.push((name.to_owned(), end)),
             }
         }
-        Self { entries }
     }
 
     pub fn to_json(&self) -> String {
@@ -71,7 +75,8 @@ mod tests {
 
     #[test]
     fn ranges_are_contiguous_and_found_by_name() {
-        let index = EventIndex::of_sorted(&StringArray::from(vec!["A", "A", "B", "D", "D", "D"]));
+        let mut index = EventIndex::of_sorted(&StringArray::from(vec!["A", "A", "B", "D"]));
+        index.append_sorted(&StringArray::from(vec!["D", "D"]));
         assert_eq!(index.rows("A"), Some(0..2));
         assert_eq!(index.rows("B"), Some(2..3));
         assert_eq!(index.rows("C"), None);

@@ -16,8 +16,8 @@ mod write;
 pub use file::{OpenSegment, SegmentCaches, SegmentFiles};
 pub use filter::KeyFilter;
 pub use index::EventIndex;
-pub(crate) use write::union;
 pub use write::{EncodedSegment, encode, sort};
+pub(crate) use write::{SegmentWriter, union, union_schema, widen};
 
 use std::ops::RangeInclusive;
 

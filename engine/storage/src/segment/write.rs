@@ -4,9 +4,9 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{SortColumn, lexsort_to_indices, max, min, take_record_batch};
-use arrow::datatypes::{DataType, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -52,36 +52,74 @@ pub fn sort(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
 
 /// Encodes rows that [`sort`] has ordered. The batch must not be empty. `hashes`: of the rows' keys, ascending.
 pub fn encode(sorted: &RecordBatch, hashes: &[u64]) -> Result<EncodedSegment, ParquetError> {
-    let index = EventIndex::of_sorted(&column(sorted, Builtin::Event)?);
-    let properties = writer_properties(sorted, &index)?;
-    let mut file = Vec::with_capacity(sorted.num_rows() * 32);
-    let mut writer = ArrowWriter::try_new(&mut file, sorted.schema(), Some(properties))?;
+    let mut writer = SegmentWriter::new(sorted.schema())?;
     writer.write(sorted)?;
-    // What comes now lies behind the last row group.
-    writer.flush()?;
-    if let Some(filter) = KeyFilter::encode(hashes) {
-        let place = FilterPlace {
-            offset: writer.bytes_written() as u64,
-            bytes: filter.len() as u64,
-            crc32c: crc32c::crc32c(&filter),
-        };
-        writer.write_all(&filter)?;
-        let place = serde_json::to_string(&place).map_err(|e| ParquetError::External(Box::new(e)))?;
-        writer.append_key_value_metadata(KeyValue::new(FilterPlace::FOOTER_KEY.to_owned(), place));
+    writer.finish(hashes)
+}
+
+/// A file in the making: batches of one schema that follow each other in segment order (S2).
+pub(crate) struct SegmentWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    index: EventIndex,
+    rows: u64,
+    time: Option<(i64, i64)>,
+    received: Option<(i64, i64)>,
+}
+
+impl SegmentWriter {
+    pub fn new(schema: SchemaRef) -> Result<Self, ParquetError> {
+        let properties = writer_properties(&schema)?;
+        let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
+        Ok(Self { writer, index: EventIndex::default(), rows: 0, time: None, received: None })
     }
-    writer.close()?;
-    let time = column(sorted, Builtin::Time)?;
-    let time = time.as_primitive::<TimestampMillisecondType>();
-    let received = column(sorted, Builtin::ReceivedAt)?;
-    let received = received.as_primitive::<TimestampMicrosecondType>();
-    Ok(EncodedSegment {
-        rows: sorted.num_rows() as u64,
-        crc32c: crc32c::crc32c(&file),
-        bytes: file.into(),
-        time_min: min(time).unwrap_or_default(),
-        time_max: max(time).unwrap_or_default(),
-        received: min(received).unwrap_or_default()..=max(received).unwrap_or_default(),
-    })
+
+    pub fn write(&mut self, sorted: &RecordBatch) -> Result<(), ParquetError> {
+        self.index.append_sorted(&column(sorted, Builtin::Event)?);
+        let times = column(sorted, Builtin::Time)?;
+        self.time = wider(self.time, times.as_primitive::<TimestampMillisecondType>());
+        let received = column(sorted, Builtin::ReceivedAt)?;
+        self.received = wider(self.received, received.as_primitive::<TimestampMicrosecondType>());
+        self.rows += sorted.num_rows() as u64;
+        self.writer.write(sorted)
+    }
+
+    /// Ends the file. `hashes`: of all rows' keys, ascending.
+    pub fn finish(self, hashes: &[u64]) -> Result<EncodedSegment, ParquetError> {
+        let Self { mut writer, index, rows, time, received } = self;
+        writer.append_key_value_metadata(KeyValue::new(EventIndex::FOOTER_KEY.to_owned(), index.to_json()));
+        // What comes now lies behind the last row group.
+        writer.flush()?;
+        if let Some(filter) = KeyFilter::encode(hashes) {
+            let place = FilterPlace {
+                offset: writer.bytes_written() as u64,
+                bytes: filter.len() as u64,
+                crc32c: crc32c::crc32c(&filter),
+            };
+            writer.write_all(&filter)?;
+            let place = serde_json::to_string(&place).map_err(|e| ParquetError::External(Box::new(e)))?;
+            writer.append_key_value_metadata(KeyValue::new(FilterPlace::FOOTER_KEY.to_owned(), place));
+        }
+        let file = writer.into_inner()?;
+        let (time_min, time_max) = time.unwrap_or_default();
+        let (first, last) = received.unwrap_or_default();
+        Ok(EncodedSegment {
+            rows,
+            crc32c: crc32c::crc32c(&file),
+            bytes: file.into(),
+            time_min,
+            time_max,
+            received: first..=last,
+        })
+    }
+}
+
+/// The bounds of what was seen so far and of these values.
+fn wider<T: ArrowNumericType<Native = i64>>(
+    seen: Option<(i64, i64)>,
+    values: &PrimitiveArray<T>,
+) -> Option<(i64, i64)> {
+    let Some((low, high)) = min(values).zip(max(values)) else { return seen };
+    Some(seen.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))))
 }
 
 fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError> {
@@ -91,7 +129,7 @@ fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError>
         .ok_or_else(|| ArrowError::SchemaError(format!("column missing, column={}", builtin.name())))
 }
 
-fn writer_properties(batch: &RecordBatch, index: &EventIndex) -> Result<WriterProperties, ParquetError> {
+fn writer_properties(schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_2_0)
@@ -100,9 +138,8 @@ fn writer_properties(batch: &RecordBatch, index: &EventIndex) -> Result<WriterPr
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_write_batch_size(4096)
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_compression(zstd)
-        .set_key_value_metadata(Some(vec![KeyValue::new(EventIndex::FOOTER_KEY.to_owned(), index.to_json())]));
-    for field in batch.schema().fields() {
+        .set_compression(zstd);
+    for field in schema.fields() {
         let path = ColumnPath::from(field.name().as_str());
         builder = match (field.name().as_str(), field.data_type()) {
             ("uid" | "time" | "received_at", _) => delta(builder, path),
@@ -128,22 +165,24 @@ fn delta(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterProperties
 
 /// Rows of several batches as one, under the union of their columns.
 pub(crate) fn union(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, ArrowError> {
-    let Some(first) = batches.first() else { return Ok(None) };
-    let mut fields: Vec<arrow::datatypes::FieldRef> = first.schema().fields().iter().cloned().collect();
-    let mut known: hashbrown::HashSet<String> = fields.iter().map(|f| f.name().clone()).collect();
-    for batch in &batches[1..] {
-        for field in batch.schema().fields() {
-            if known.insert(field.name().clone()) {
-                fields.push(field.clone());
-            }
-        }
+    if batches.is_empty() {
+        return Ok(None);
     }
-    let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+    let schema = union_schema(batches.iter().map(RecordBatch::schema_ref));
     let widened = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
     arrow::compute::concat_batches(&schema, &widened).map(Some)
 }
 
-fn widen(batch: &RecordBatch, schema: &arrow::datatypes::SchemaRef) -> Result<RecordBatch, ArrowError> {
+/// The columns of all schemas, in the order in which they are first met.
+pub(crate) fn union_schema<'a>(schemas: impl IntoIterator<Item = &'a SchemaRef>) -> SchemaRef {
+    let mut known = hashbrown::HashSet::new();
+    let fields =
+        schemas.into_iter().flat_map(|schema| schema.fields()).filter(|field| known.insert(field.name().as_str()));
+    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
+}
+
+/// The batch with all columns of `schema`; those that it lacks are null.
+pub(crate) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
         Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
         Some(array) => arrow::compute::cast(array, field.data_type()),

@@ -90,6 +90,12 @@ async fn try_write(log: &Log, state: Replay) -> Result<(), TableError> {
     put(log, announcement_path(), announcement.into(), PutMode::Overwrite).await
 }
 
+/// The version of the checkpoint that is announced, `None` if there is none.
+pub(super) async fn announced(log: &Log) -> Result<Option<u64>, TableError> {
+    let bytes = log.get(&announcement_path()).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice::<Announcement>(&bytes).ok()).map(|announced| announced.version))
+}
+
 /// The state of the announced checkpoint, `None` if there is none to trust.
 async fn read_announced(log: &Log) -> Result<Option<Replay>, TableError> {
     let Some(bytes) = log.get(&announcement_path()).await? else { return Ok(None) };

@@ -17,7 +17,8 @@
 //! - T5: the schema only grows; names are unique without regard to case; new columns are nullable.
 //! - T6: what we wrote is verified when read, by CRC-32C. A commit in doubt is an error, a checkpoint is passed over.
 //! - T7: all files have statistics for the same columns, those named at creation.
-//! - T8: commits are never deleted; a checkpoint is only a faster way to the same state.
+//! - T8: commits are never deleted; a checkpoint is only a faster way to the same state. Old checkpoints may go, the
+//!   announced one may not.
 
 mod checkpoint;
 mod commit;
@@ -117,6 +118,11 @@ impl Table {
         let mut head = self.head.lock().await;
         self.catch_up(&mut head).await?;
         Ok(self.snapshot())
+    }
+
+    /// The version of the checkpoint that a reader of the table begins with, `None` if there is none.
+    pub async fn newest_checkpoint(&self) -> Result<Option<u64>, TableError> {
+        checkpoint::announced(&self.log).await
     }
 
     /// Makes the change visible in one atomic step, exactly once.

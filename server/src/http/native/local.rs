@@ -4,7 +4,7 @@
 //! the events came; `import` and `sequence`, together, number a part of an import that is applied at most once.
 //!
 //! `GET /v1/local/imports?import=…`: how far an import has got. `POST /v1/local/restart`: the server makes way for its
-//! successor.
+//! successor. `POST /v1/local/compact`: one merge of small files; `POST /v1/local/collect`: dead files are deleted.
 
 use std::borrow::Cow;
 
@@ -16,6 +16,7 @@ use footfall_engine::{Arrival, ImportBatch};
 
 use crate::admission::{Busy, Tenant};
 use crate::auth::{Principal, authenticate, authorize};
+use crate::compaction::{CollectReply, CompactReply};
 use crate::http::ingest::arrival_ms;
 use crate::http::ingest::store::{Batch, NotStored, Records, Storing, store};
 use crate::http::{ApiError, Params};
@@ -93,6 +94,33 @@ pub async fn restart(State(state): State<AppState>, headers: HeaderMap) -> Resul
     }
     let refused = |reason| ApiError::new(StatusCode::CONFLICT, "restart", reason);
     state.phase.restart().await.map(|()| StatusCode::ACCEPTED).map_err(refused)
+}
+
+pub async fn compact(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<CompactReply>, ApiError> {
+    if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
+        return Err(ApiError::forbidden());
+    }
+    let params = Params::parse(uri.query(), None, b"")?;
+    let project = authorize(&state, &headers, &params).await?;
+    let number = |text: Cow<'_, str>| text.parse().map_err(|_| ApiError::parameter("arrived_by", "must be a number"));
+    let arrived_by = params.text("arrived_by").map(number).transpose()?;
+    Ok(Json(CompactReply::step(&state.engine, project.id, arrived_by).await?))
+}
+
+pub async fn collect(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Json<CollectReply>, ApiError> {
+    if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
+        return Err(ApiError::forbidden());
+    }
+    let project = authorize(&state, &headers, &Params::parse(uri.query(), None, b"")?).await?;
+    Ok(Json(state.engine.collect(project.id).await?.into()))
 }
 
 fn arrival(params: &Params) -> Result<Arrival, ApiError> {

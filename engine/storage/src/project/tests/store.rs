@@ -64,6 +64,11 @@ impl FlakyStore {
         self.faults.lock().clear();
     }
 
+    /// Whether a write may still turn up.
+    pub fn has_late(&self) -> bool {
+        !self.late.lock().is_empty()
+    }
+
     pub async fn deliver_late(&self) {
         let late = std::mem::take(&mut *self.late.lock());
         for (path, payload) in late {

@@ -1,0 +1,209 @@
+//! Rows of segments, and new rows, into one new file: the one place where stored rows change.
+//!
+//! ```text
+//! file of a segment (whole, checked) ─┐
+//! file of a segment ─ rows left out ──┼─▶ merge in segment order ─▶ one file with its index, filter and checksums
+//! sorted rows in memory ──────────────┘      └─ where each row has gone
+//! ```
+//!
+//! Whatever happens to stored rows comes down to two things, and both are here: a row is left out ([`Source::without`]),
+//! and a row is put in ([`Rewrite::add_rows`]). A flush leaves out the rows that it has successors of. A deletion leaves
+//! out a user's rows. A link of identities leaves out the rows of the user that is no more, and adds them under the
+//! other's number, in that one's place in the order.
+//!
+//! - C1: every row of every source is in the result once, or was named to be left out.
+//! - C2: a file's bytes are checked before a row of it is taken, and its rows are in order (S2), or there is no result.
+//! - C3: memory is bounded by the files' sizes together, the result's, and a batch of each.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use roaring::RoaringBitmap;
+
+use super::Pace;
+use super::merge::{Merge, Run};
+use crate::error::StorageError;
+use crate::recent::{KeyCollector, SegmentKeys};
+use crate::segment::{EncodedSegment, EventIndex, Segment, SegmentWriter, sort, union_schema};
+
+/// Rows of a batch, if they are narrow.
+const BATCH_ROWS_MAX: usize = 8_192;
+/// Memory that the batches of all sources may take together.
+const BATCH_BYTES: u64 = 128 << 20;
+/// A column with more text than this in a file is read few rows at a time, whatever a row takes on average: large rows
+/// are often neighbours, and an array of text ends at 2 GiB.
+const TEXT_BYTES_MAX: i64 = 1 << 30;
+const LARGE_TEXT_ROWS: usize = 512;
+
+/// A segment whose rows are rewritten.
+pub(crate) struct Source {
+    pub segment: Arc<Segment>,
+    /// The whole file.
+    pub file: Bytes,
+    /// Rows that are left out.
+    pub without: RoaringBitmap,
+}
+
+/// What a new file is made of.
+#[derive(Default)]
+pub(crate) struct Rewrite {
+    sources: Vec<Source>,
+    rows: Option<RecordBatch>,
+}
+
+/// A new file that is not stored yet.
+pub(crate) struct Rewritten {
+    pub file: EncodedSegment,
+    pub keys: SegmentKeys,
+    /// For each source, the new row of each of its rows; [`GONE`](super::GONE) for those that were left out.
+    pub places: Vec<Vec<u32>>,
+}
+
+impl Rewrite {
+    /// Whether there is no segment in it.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    pub fn add_segment(&mut self, source: Source) {
+        self.sources.push(source);
+    }
+
+    /// Rows in any order that are in none of the segments.
+    pub fn add_rows(&mut self, rows: &RecordBatch) -> Result<(), StorageError> {
+        self.rows = Some(sort(rows)?).filter(|rows| rows.num_rows() > 0);
+        Ok(())
+    }
+
+    /// Makes the file; `None` if no row is left. CPU work, at `pace`.
+    pub fn run(self, pace: &mut Pace) -> Result<Option<Rewritten>, StorageError> {
+        self.run_in(pace, BATCH_ROWS_MAX)
+    }
+
+    /// As [`Self::run`], at most so many rows at a time.
+    pub(super) fn run_in(self, pace: &mut Pace, batch_rows_max: usize) -> Result<Option<Rewritten>, StorageError> {
+        let parts = self.sources.len() + usize::from(self.rows.is_some());
+        let mut opened = Vec::with_capacity(self.sources.len());
+        for source in self.sources {
+            opened.push(Opened::new(source)?);
+        }
+        let schemas = opened.iter().map(|file| file.metadata.schema());
+        let schema = union_schema(schemas.chain(self.rows.as_ref().map(RecordBatch::schema_ref)));
+        let mut events: BTreeSet<String> = BTreeSet::new();
+        let mut runs = Vec::with_capacity(parts);
+        let mut batch_rows = batch_rows_max;
+        let mut expected = Vec::with_capacity(parts);
+        for file in opened {
+            events.extend(file.index.iter().map(|(name, _)| name.to_owned()));
+            expected.push(file.source.segment.clone());
+            let rows = file.batch_rows(BATCH_BYTES / parts.max(1) as u64).min(batch_rows_max);
+            batch_rows = batch_rows.min(rows);
+            runs.push(file.into_run(rows)?);
+        }
+        if let Some(rows) = self.rows {
+            events.extend(names_of(&rows, &schema)?);
+            let batches = Box::new(std::iter::once(Ok(rows)));
+            runs.push(Run { name: "new rows".to_owned(), batches, without: RoaringBitmap::new() });
+        }
+        let mut merge = Merge::new(runs, events, schema.clone())?;
+        let mut keys = KeyCollector::default();
+        let mut writer = None;
+        while let Some(batch) = merge.next_batch(batch_rows)? {
+            keys.add(&batch)?;
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(SegmentWriter::new(schema.clone())?),
+            };
+            writer.write(&batch)?;
+            pace.breathe()?;
+        }
+        let mut places = merge.into_places();
+        places.truncate(expected.len());
+        // C1: a reader that ends early would lose rows for good.
+        for (segment, places) in expected.iter().zip(&places) {
+            if places.len() as u64 != segment.rows {
+                let what = format!("{} rows read of {}", places.len(), segment.rows);
+                return Err(StorageError::CorruptSegment { path: segment.path.clone(), what });
+            }
+        }
+        let Some(writer) = writer else { return Ok(None) };
+        let keys = keys.finish();
+        let file = writer.finish(keys.hashes())?;
+        Ok(Some(Rewritten { file, keys, places }))
+    }
+}
+
+/// A file whose bytes are sound, with its footer read.
+struct Opened {
+    source: Source,
+    metadata: ArrowReaderMetadata,
+    index: EventIndex,
+}
+
+impl Opened {
+    fn new(source: Source) -> Result<Self, StorageError> {
+        let segment = &source.segment;
+        let corrupt = |what: &str| StorageError::CorruptSegment { path: segment.path.clone(), what: what.to_owned() };
+        if source.file.len() as u64 != segment.bytes || crc32c::crc32c(&source.file) != segment.crc32c {
+            return Err(corrupt("checksum mismatch"));
+        }
+        let metadata = ArrowReaderMetadata::load(&source.file, ArrowReaderOptions::new())?;
+        let footer = metadata.metadata().file_metadata();
+        let entries = footer.key_value_metadata().into_iter().flatten();
+        let index = entries.filter(|entry| entry.key == EventIndex::FOOTER_KEY).find_map(index_of);
+        let index = index.ok_or_else(|| corrupt("event index missing or malformed"))?;
+        if footer.num_rows() as u64 != segment.rows || index.total() != segment.rows {
+            return Err(corrupt("row count differs from the table's"));
+        }
+        Ok(Self { source, metadata, index })
+    }
+
+    /// How many rows take about so much memory.
+    fn batch_rows(&self, bytes: u64) -> usize {
+        let groups = self.metadata.metadata().row_groups();
+        let total: i64 = groups.iter().flat_map(RowGroupMetaData::columns).map(decoded_bytes).sum();
+        let row = (total.max(1) as u64).div_ceil(self.source.segment.rows.max(1));
+        let rows = usize::try_from(bytes / row.max(1)).unwrap_or(usize::MAX).clamp(1, BATCH_ROWS_MAX);
+        let mut text = vec![0_i64; self.metadata.parquet_schema().num_columns()];
+        for group in groups {
+            for (sum, column) in text.iter_mut().zip(group.columns()) {
+                *sum = sum.saturating_add(column.unencoded_byte_array_data_bytes().unwrap_or(0));
+            }
+        }
+        if text.iter().any(|bytes| *bytes > TEXT_BYTES_MAX) { rows.min(LARGE_TEXT_ROWS) } else { rows }
+    }
+
+    fn into_run(self, batch_rows: usize) -> Result<Run, StorageError> {
+        let Source { segment, file, without } = self.source;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata)
+            .with_batch_size(batch_rows)
+            .build()?
+            .map(|batch| batch.map_err(StorageError::from));
+        Ok(Run { name: segment.path.clone(), batches: Box::new(reader), without })
+    }
+}
+
+/// Memory that a column takes when it is read, about: text as it is, whatever a dictionary saves.
+fn decoded_bytes(column: &parquet::file::metadata::ColumnChunkMetaData) -> i64 {
+    const OF_A_NUMBER: i64 = 8;
+    column.num_values().saturating_mul(OF_A_NUMBER) + column.unencoded_byte_array_data_bytes().unwrap_or(0)
+}
+
+fn index_of(entry: &KeyValue) -> Option<EventIndex> {
+    EventIndex::from_json(entry.value.as_deref()?)
+}
+
+/// The event names of sorted rows.
+fn names_of(rows: &RecordBatch, schema: &SchemaRef) -> Result<Vec<String>, StorageError> {
+    let rows = crate::segment::widen(rows, schema)?;
+    let mut index = EventIndex::default();
+    if let Some(names) = rows.column_by_name(crate::columns::Builtin::Event.name()) {
+        index.append_sorted(names);
+    }
+    Ok(index.iter().map(|(name, _)| name.to_owned()).collect())
+}
