@@ -48,13 +48,13 @@ def main() -> int:
         for name, args in (("alone", OFF), ("beside compaction", ["--compaction-quiet", "0", *options.serve_args.split()])):
             server.serve_args = args
             server.start()
-            small(server, 2.0)  # warm
             before = figures(server)
+            small(server, 2.0)  # warm
             phases[name] = small(server, options.seconds)
             merged = {key: value - before.get(key, 0) for key, value in figures(server).items()}
             server.stop()
         print_phases(phases)
-        print("\nwhile measured: " + ", ".join(f"{key} {value:,.0f}" for key, value in sorted(merged.items())))
+        print("\nsince the start: " + ", ".join(f"{key} {value:,.0f}" for key, value in sorted(merged.items())))
         if not merged.get("footfall_compaction_merges_total"):
             print("nothing was merged meanwhile: more --events, or fewer --flush-rows", file=sys.stderr)
             return 1
