@@ -3,6 +3,7 @@
 
     python3 benches/run.py                       5 M events, appends a section to benches/RESULTS.md
     python3 benches/run.py --events 20000000     a longer run
+    python3 benches/run.py --orders              events with lists of objects, and questions about what is in them
     python3 benches/run.py --peers-only --dry    the peers alone, prints the section
 
 Needs Rust (builds the binary and the load generator unless they are given) and Python 3.11; installs the peers from PyPI into
@@ -29,10 +30,11 @@ def main() -> int:
     enter_venv()
     from harness import report
 
-    work = options.work / f"{options.events}-{options.seed}"
+    work = options.work / f"{options.events}-{options.seed}{'-orders' if options.orders else ''}"
     data = work / "data"
     benches = options.benches or build("footfall-benches")
     generate = [benches, "generate", "--events", options.events, "--seed", options.seed, "--out", data]
+    generate += ["--orders"] if options.orders else []
     meta = make_data(generate, data)
     run = {"meta": meta, "commit": report.commit(REPO), "notes": list(options.note), "disturbed": "", "load_s": {},
            "bytes": {}, "times": {}, "versions": {}, "commands": [command_line()]}
@@ -64,6 +66,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--orders", action="store_true", help="orders with lists of objects, and questions about those")
     parser.add_argument("--runs", type=int, default=5, help="timed runs of each question")
     parser.add_argument("--footfall", type=Path, help="the binary under test; built when absent")
     parser.add_argument("--benches", type=Path, help="the load generator; built when absent")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from harness.peer import time_runs
-from harness.questions import QUESTIONS, answer_of_rows, answer_of_segmentation, segmentation, sql
+from harness.questions import answer_of_rows, answer_of_segmentation, questions, segmentation, sql
 
 
 def load(server, benches: Path, data: Path, meta: dict, connections: int, profile: Path | None = None) -> list[dict]:
@@ -74,20 +74,28 @@ def _send(server, benches, data, meta, title, batch, connections, skip, limit, r
 
 def answers(server, meta: dict) -> dict[str, dict]:
     """Answers by way of asking; each way answers the questions that it can."""
-    by_sql = {q.name: answer_of_rows(q, json.loads(server.sql(sql(q, "footfall")))["rows"]) for q in QUESTIONS}
+    by_sql = {
+        q.name: answer_of_rows(q, json.loads(server.sql(text))["rows"])
+        for q in questions(meta)
+        if (text := sql(q, "footfall"))
+    }
     by_api = {
-        q.name: answer_of_segmentation(json.loads(server.segmentation(parameters)))
-        for q in QUESTIONS
+        q.name: answer_of_segmentation(q, json.loads(server.segmentation(parameters)))
+        for q in questions(meta)
         if (parameters := segmentation(q, meta))
     }
     return {"footfall SQL": by_sql, "footfall API": by_api}
 
 
 def times(server, meta: dict, runs: int) -> dict[str, dict]:
-    by_sql = {q.name: time_runs(lambda q=q: server.sql(sql(q, "footfall")), runs) for q in QUESTIONS}
+    by_sql = {
+        q.name: time_runs(lambda text=text: server.sql(text), runs)
+        for q in questions(meta)
+        if (text := sql(q, "footfall"))
+    }
     by_api = {
         q.name: time_runs(lambda p=parameters: server.segmentation(p), runs)
-        for q in QUESTIONS
+        for q in questions(meta)
         if (parameters := segmentation(q, meta))
     }
     return {"footfall SQL": by_sql, "footfall API": by_api}

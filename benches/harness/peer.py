@@ -11,16 +11,19 @@ import sys
 import time
 from pathlib import Path
 
-from harness.questions import QUESTIONS, answer_of_rows, sql
+from harness.questions import answer_of_rows, questions, sql
 
 LOW = "LowCardinality(String) CODEC(ZSTD(1))"
+CHDB_ITEMS = """,
+        items Array(Tuple(sku String, category LowCardinality(String), price Float64, quantity UInt8,
+                          tags Array(LowCardinality(String)))) CODEC(ZSTD(1))"""
 CHDB_TABLE = f"""
     CREATE TABLE events (
         uid UInt32 CODEC(Delta, ZSTD(1)), distinct_id String CODEC(ZSTD(1)), event {LOW},
         time DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)), insert_id String CODEC(ZSTD(1)),
         country {LOW}, os {LOW}, browser {LOW}, plan {LOW}, app_version {LOW},
         path LowCardinality(Nullable(String)) CODEC(ZSTD(1)), price Nullable(Float64) CODEC(ZSTD(1)),
-        in_stock Nullable(Bool) CODEC(ZSTD(1))
+        in_stock Nullable(Bool) CODEC(ZSTD(1)){{items}}
     ) ENGINE = MergeTree ORDER BY (event, uid, time)"""
 
 
@@ -33,7 +36,7 @@ class Chdb:
         self.session = session.Session(str(work / "chdb"))
         self.session.query("CREATE DATABASE bench ENGINE = Atomic")
         self.session.query("USE bench")
-        self.session.query(CHDB_TABLE)
+        self.session.query(CHDB_TABLE.format(items=CHDB_ITEMS if meta(data).get("orders") else ""))
         self.session.query(f"INSERT INTO events SELECT * FROM file('{data}/events.parquet', 'Parquet')")
         self.session.query("OPTIMIZE TABLE events FINAL")
 
@@ -104,6 +107,10 @@ class Datafusion:
         return self.path.stat().st_size
 
 
+def meta(data: Path) -> dict:
+    return json.loads((data / "meta.json").read_text())
+
+
 ENGINES = {"chdb": Chdb, "duckdb": Duckdb, "datafusion": Datafusion}
 
 
@@ -129,12 +136,14 @@ def main() -> None:
     started = time.perf_counter()
     peer = ENGINES[engine](data, work)
     reply({"version": peer.version(), "load_s": time.perf_counter() - started, "bytes": peer.bytes_on_disk()})
+    asked = {q.name: (q, text) for q in questions(meta(data)) if (text := sql(q, engine))}
     for line in sys.stdin:
         command, *arguments = line.split()
         if command == "answers":
-            reply({q.name: answer_of_rows(q, peer.rows(peer.run(sql(q, engine)))) for q in QUESTIONS})
+            reply({name: answer_of_rows(q, peer.rows(peer.run(text))) for name, (q, text) in asked.items()})
         elif command == "time":
-            reply({q.name: time_runs(lambda q=q: peer.run(sql(q, engine)), int(arguments[0])) for q in QUESTIONS})
+            count = int(arguments[0])
+            reply({name: time_runs(lambda text=text: peer.run(text), count) for name, (_, text) in asked.items()})
 
 
 if __name__ == "__main__":

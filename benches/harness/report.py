@@ -6,7 +6,7 @@ import subprocess
 from datetime import datetime, timezone
 from pathlib import Path
 
-from harness.questions import QUESTIONS, TARGETS
+from harness.questions import TARGETS, questions
 
 TITLE = """# Results
 
@@ -23,7 +23,7 @@ def section(run: dict) -> str:
         f"## {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC · {run['commit']} · {meta['events']:,} events",
         "",
         f"- Machine: {machine()}",
-        f"- Data: {meta['events']:,} events, {meta['users']:,} users, {meta['days']} days, 20 names, seed {meta['seed']}; "
+        f"- Data: {meta['events']:,} events, {meta['users']:,} users, {meta['days']} days, {'all orders' if meta.get('orders') else '20 names'}, seed {meta['seed']}; "
         f"{meta['json_bytes'] / meta['events']:.0f} bytes of JSON per event",
         f"- Engines: {', '.join(run['versions'].values())}",
         f"- Other work on the machine while timing: {run['disturbed']}",
@@ -44,10 +44,11 @@ def times(run: dict) -> list[str]:
     peers = [engine for engine in engines if not engine.startswith("footfall")]
     lines = [f"| question | {' | '.join(engines)} | ratio to {', '.join(peers)} | target |"]
     lines.append("|---" * (len(engines) + 3) + "|")
-    for question in QUESTIONS:
+    for question in questions(run["meta"]):
         cells = [_time(run["times"][engine].get(question.name)) for engine in engines]
         ours = [run["times"][e][question.name][0] for e in engines if e not in peers and question.name in run["times"][e]]
-        ratios = [f"{run['times'][p][question.name][0] / min(ours):.2f}" for p in peers] if ours else ["–"]
+        theirs = [run["times"][p].get(question.name) for p in peers]
+        ratios = [f"{runs[0] / min(ours):.2f}" if ours and runs else "–" for runs in theirs]
         target = f"≥ {TARGETS[question.name]:g} × ClickHouse"
         lines.append(f"| {question.title} | {' | '.join(cells)} | {', '.join(ratios)} | {target} |")
     return [*lines, ""]

@@ -49,6 +49,12 @@ pub const SYSTEMS: [(&str, &str); 6] = [
 ];
 pub const PLANS: [&str; 4] = ["free", "basic", "plus", "enterprise"];
 const PATHS: u64 = 200;
+/// The name of every event where all are orders.
+const ORDER: u8 = 9;
+const CATEGORIES: [&str; 12] = [
+    "shirts", "jackets", "sneakers", "hats", "bags", "watches", "belts", "socks", "coats", "scarves", "gloves", "boots",
+];
+const TAGS: [&str; 8] = ["new", "sale", "eco", "limited", "gift", "bulk", "returned", "preorder"];
 
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -56,6 +62,18 @@ pub struct Shape {
     pub users: u32,
     pub days: u32,
     pub seed: u64,
+    /// Whether all events are orders, each with a list of what was bought.
+    pub orders: bool,
+}
+
+/// One thing of an order.
+pub struct Item {
+    pub sku: u32,
+    pub category: &'static str,
+    /// In cents.
+    pub price: u32,
+    pub quantity: u8,
+    pub tags: Vec<&'static str>,
 }
 
 /// One event. The lists above give words to the small numbers.
@@ -87,6 +105,27 @@ impl Row {
 
     pub fn plan(&self) -> &'static str {
         PLANS[skewed(unit(self.user, 3), PLANS.len())]
+    }
+
+    /// What was bought: none to six things, as the insert id decides.
+    pub fn items(&self) -> Vec<Item> {
+        let mut state = self.insert_id;
+        let mut next = |below: u64| {
+            // SplitMix64.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (z ^ (z >> 31)) % below
+        };
+        (0..next(7))
+            .map(|_| Item {
+                sku: next(50_000) as u32,
+                category: CATEGORIES[next(CATEGORIES.len() as u64) as usize],
+                price: 100 + 25 * next(2_000) as u32,
+                quantity: 1 + next(5) as u8,
+                tags: (0..next(4)).map(|_| TAGS[next(TAGS.len() as u64) as usize]).collect(),
+            })
+            .collect()
     }
 
     pub fn app_version(&self) -> String {
@@ -135,7 +174,8 @@ impl Days {
         let mut time = midnight + self.rng.random_range(0..DAY_MS - 20 * 60_000);
         for _ in 0..events {
             let x: f64 = self.rng.random();
-            let name = self.cumulative.partition_point(|c| *c < x).min(NAMES.len() - 1) as u8;
+            let drawn = self.cumulative.partition_point(|c| *c < x).min(NAMES.len() - 1) as u8;
+            let name = if self.shape.orders { ORDER } else { drawn };
             let path = name.is_multiple_of(2).then(|| skewed(self.rng.random(), PATHS as usize) as u16);
             let price = (name % 4 == 1).then(|| 100 + 50 * self.rng.random_range(0..1000));
             rows.push(Row { user, name, time, insert_id: self.rng.random(), path, price });
