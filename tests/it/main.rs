@@ -33,6 +33,7 @@ mod live;
 mod log_faults;
 mod lookup_tables;
 mod make_mp_data;
+mod nested;
 mod profile_wire;
 mod quality;
 mod queue_client;

@@ -25,6 +25,14 @@ pub fn segment_keys(value: &EvalValue, timezone: Tz) -> Vec<String> {
     items.iter().map(|item| key(item, timezone)).filter(|key| seen.insert(key.clone())).collect()
 }
 
+/// A value that came from JSON as JSON again: compact, keys sorted, numbers in their decimal text. Equal values give the
+/// same text, others another one.
+pub fn json_text(value: &EvalValue) -> String {
+    let mut json = String::new();
+    write_json(&mut json, value, Tz::UTC);
+    json
+}
+
 fn key(value: &EvalValue, timezone: Tz) -> String {
     match value {
         EvalValue::Undefined => UNDEFINED_KEY.to_owned(),

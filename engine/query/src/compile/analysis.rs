@@ -22,7 +22,7 @@ pub(super) enum Folded {
 #[derive(Clone, Debug)]
 pub(super) struct Fact {
     pub(super) kinds: Kinds,
-    /// The outcome, for the largest constant sub-trees outside of quantifiers.
+    /// The outcome, for the largest constant sub-trees.
     pub(super) folded: Option<Folded>,
     /// The outermost enclosing binder that the sub-tree refers to, counted from the root; the maximum if none.
     pub(super) outermost: usize,
@@ -31,7 +31,6 @@ pub(super) struct Fact {
     /// Whether a property is named in it.
     reads: bool,
     always: bool,
-    in_quantifier: bool,
 }
 
 /// The facts about every node of one tree, by address.
@@ -97,8 +96,7 @@ impl<'a> Analysis<'a> {
         }
         let known = |child: &Expr| self.fact(child).map_or(Kinds::ANY, |fact| fact.kinds);
         let kinds = own.unwrap_or_else(|| kinds::of(node, known));
-        let (always, in_quantifier) = (visit.always, visit.in_quantifier);
-        let fact = Fact { kinds, folded: None, outermost, constant, reads, always, in_quantifier };
+        let fact = Fact { kinds, folded: None, outermost, constant, reads, always: visit.always };
         self.facts.insert(std::ptr::from_ref(node), fact);
     }
 
@@ -113,7 +111,7 @@ impl<'a> Analysis<'a> {
     /// Evaluates a constant sub-tree.
     fn fold(&mut self, node: &Expr, clock: &Clock, errors: &mut Vec<CompileError>) {
         let Some(fact) = self.facts.get_mut(&std::ptr::from_ref(node)) else { return };
-        if !fact.constant || fact.in_quantifier || fact.folded.is_some() {
+        if !fact.constant || fact.folded.is_some() {
             return;
         }
         fact.folded = Some(match scalar::evaluate_constant(node, clock) {

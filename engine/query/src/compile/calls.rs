@@ -6,7 +6,8 @@ use footfall_eval::EvalValue as Value;
 use footfall_lang::ast::{self, Function};
 
 use super::compiler::{Compiler, either};
-use super::lanes::{Errors, Lanes, Truth, not_true, only_where};
+use super::lanes::{Errors, Lanes, NumberPart, Truth, not_true, only_where};
+use super::nested::Reduction;
 use super::{casts, functions};
 
 impl<'a> Compiler<'a> {
@@ -21,15 +22,19 @@ impl<'a> Compiler<'a> {
         match function {
             Function::If | Function::Ifs => cases(args),
             _ => match self.apply(function, &args) {
-                Some(result) => result.with_errors(Errors::of(&args)),
-                None => self.fall_back(node),
+                Some(mut result) => {
+                    let mut errors = Errors::of(&args);
+                    errors.add(std::mem::take(&mut result.errors).all);
+                    result.with_errors(errors)
+                }
+                None => self.enter(node, level),
             },
         }
     }
 
-    /// The result without errors; absent if the fallback has to say.
-    fn apply(&self, function: Function, args: &[Lanes]) -> Option<Lanes> {
-        let clock = &self.clock;
+    /// The result without the arguments' errors; absent if it has to be computed from within the lists, or not at all.
+    fn apply(&mut self, function: Function, args: &[Lanes]) -> Option<Lanes> {
+        let clock = &self.clock.clone();
         let first = args.first()?;
         let text = || first.text.clone();
         let float = |position: usize| args.get(position).and_then(Lanes::float);
@@ -41,7 +46,8 @@ impl<'a> Compiler<'a> {
             Function::Boolean => casts::boolean(first),
             Function::Datetime => default(casts::datetime(first, clock), args),
             Function::Sum if first.nested.is_none() => Lanes::default(),
-            Function::List | Function::Sum => return None,
+            Function::Sum => self.is_inside().then(|| self.fold_list(Reduction::Sum, first))??,
+            Function::List => self.is_inside().then(|| self.listed(first))??,
             Function::Floor => Lanes::of_number(float(0).map(functions::floor)),
             Function::Ceil => Lanes::of_number(float(0).map(functions::ceil)),
             Function::Round => Lanes::of_number(float(0).map(functions::round)),
@@ -51,8 +57,11 @@ impl<'a> Compiler<'a> {
             Function::HasSuffix => truth(text().zip(text_at(1)).map(|(s, p)| functions::has_suffix(s, p))),
             Function::Upper => Lanes::of_text(text().map(functions::upper)),
             Function::Lower => Lanes::of_text(text().map(functions::lower)),
-            // How many elements a list has, the fallback must count.
-            Function::Len if first.nested.is_some() => return None,
+            Function::Len if first.nested.is_some() => {
+                let mut lanes = self.is_inside().then(|| self.fold_list(Reduction::Len, first))??;
+                lanes.number.extend(text().map(functions::length).map(NumberPart::Computed));
+                lanes
+            }
             Function::Len => Lanes::of_number(text().map(functions::length)),
             Function::Left => Lanes::of_text(text().zip(float(1)).map(|(s, n)| functions::left(s, n))),
             Function::Right => Lanes::of_text(text().zip(float(1)).map(|(s, n)| functions::right(s, n))),

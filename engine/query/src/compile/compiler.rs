@@ -1,6 +1,7 @@
 //! The tree walk: each node to its lanes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, lit};
 use footfall_eval::EvalValue as Value;
@@ -8,6 +9,7 @@ use footfall_lang::ast::{self, BinaryOp, ExprKind, Source, UnaryOp};
 
 use super::analysis::{Analysis, Folded};
 use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth, choose, not_true, only_where};
+use super::nested::{Decoder, Frame, Inside, Place};
 use super::number::Comparison;
 use super::{Clock, PropertyColumns, PropertyResolver, compare, fallback, functions, weight};
 
@@ -15,19 +17,30 @@ use super::{Clock, PropertyColumns, PropertyResolver, compare, fallback, functio
 /// Chains of `and` and `or` count as one level.
 const LEVELS_MAX: usize = 40;
 
-/// A `let` binding in scope.
-struct Bound<'a> {
-    name: &'a str,
-    value: &'a ast::Expr,
-    lanes: Lanes,
+/// A name in scope.
+pub(super) struct Bound<'a> {
+    pub(super) name: &'a str,
+    /// Of a `let`; absent for the elements of a quantifier.
+    pub(super) value: Option<&'a ast::Expr>,
+    pub(super) lanes: Lanes,
+    /// How many frames enclose what the lanes are made of.
+    pub(super) frame: usize,
 }
 
 pub(super) struct Compiler<'a> {
     analysis: &'a Analysis<'a>,
     pub(super) clock: Clock,
     columns: HashMap<(Source, String), PropertyColumns>,
-    /// Innermost last. Quantifiers are never entered, so a binding's position is its index among all binders.
-    scope: Vec<Bound<'a>>,
+    /// Innermost last; a binding's position is its index among all binders.
+    pub(super) scope: Vec<Bound<'a>>,
+    /// The rows first, then the elements of each quantifier around; empty outside of what looks into lists and maps.
+    pub(super) frames: Vec<Frame>,
+    /// By the columns that they decode; shared by everything in the expression that looks into these.
+    pub(super) decoders: HashMap<Expr, Arc<Decoder>>,
+    /// The same of properties that `list(x)` is made of.
+    pub(super) list_decoders: HashMap<(Source, String), Arc<Decoder>>,
+    /// Whether something within the frames has no columnar form: what was entered is then left to the fallback whole.
+    pub(super) failed: bool,
 }
 
 impl<'a> Compiler<'a> {
@@ -37,17 +50,29 @@ impl<'a> Compiler<'a> {
             let columns = resolver.property(source, &key);
             ((source, key), columns)
         });
-        Self { analysis, clock: *clock, columns: columns.collect(), scope: Vec::new() }
+        Self {
+            analysis,
+            clock: *clock,
+            columns: columns.collect(),
+            scope: Vec::new(),
+            frames: Vec::new(),
+            decoders: HashMap::new(),
+            list_decoders: HashMap::new(),
+            failed: false,
+        }
     }
 
     /// Compiles a node that lies `level` levels below the root.
     pub(super) fn compile(&mut self, node: &'a ast::Expr, level: usize) -> Lanes {
+        if self.failed {
+            return Lanes::undefined();
+        }
         let lanes = self.compile_node(node, level);
         let limit = weight::limit(node);
         if weight::of(&lanes, limit) < limit { lanes } else { self.fall_back(node) }
     }
 
-    fn compile_node(&mut self, node: &'a ast::Expr, level: usize) -> Lanes {
+    pub(super) fn compile_node(&mut self, node: &'a ast::Expr, level: usize) -> Lanes {
         match self.analysis.fact(node).and_then(|fact| fact.folded.as_ref()) {
             Some(Folded::Value(value)) => {
                 let written = matches!(&node.kind, ExprKind::Literal(ast::Literal::Text(_)));
@@ -63,31 +88,34 @@ impl<'a> Compiler<'a> {
             return self.fall_back(node);
         }
         match &node.kind {
-            // Constants are folded unless they are in a quantifier, which is never entered.
+            // Constants are folded.
             ExprKind::Literal(_) | ExprKind::Now => self.fall_back(node),
-            ExprKind::Lookup { source, key, path } => self.lookup(node, *source, key, path),
-            ExprKind::Variable { name, path } => self.variable(node, name, path),
+            ExprKind::Lookup { source, key, path } => self.lookup(node, *source, key, path, level),
+            ExprKind::Variable { name, path } => self.variable(node, name, path, level),
             ExprKind::Unary { op, operand } => {
                 let operand = self.compile(operand, level + 1);
                 unary(*op, &operand)
             }
             ExprKind::Binary { op, left, right } => self.binary(node, *op, left, right, level),
             ExprKind::Call { function, args } => self.call(node, *function, args, level),
+            ExprKind::Quantifier { .. } if self.is_inside() => self.quantify(node, level),
             ExprKind::Quantifier { list, .. } => {
                 let list = self.compile(list, level + 1);
-                if list.nested.is_some() { self.fall_back(node) } else { undefined_after(&[list]) }
+                if list.nested.is_some() { self.enter(node, level) } else { undefined_after(&[list]) }
             }
             ExprKind::Let { bindings, body } => self.bind(node, bindings, body, level),
         }
     }
 
-    fn lookup(&self, node: &'a ast::Expr, source: Source, key: &str, path: &[ast::Index]) -> Lanes {
+    fn lookup(&mut self, node: &'a ast::Expr, source: Source, key: &str, path: &[ast::Index], level: usize) -> Lanes {
         let columns = self.columns_of(source, key);
+        let place = Place::property(source, key);
         match (path.is_empty(), columns.json.is_some()) {
-            (true, _) => property(columns),
+            (true, _) => self.lift(Lanes { inside: Some(Inside::Json(place)), ..property(columns) }, 0),
             // Only lists and maps have something inside.
             (false, false) => Lanes::undefined(),
-            (false, true) => self.fall_back(node),
+            (false, true) if self.is_inside() => self.at(&place.join(path)),
+            (false, true) => self.enter(node, level),
         }
     }
 
@@ -97,14 +125,16 @@ impl<'a> Compiler<'a> {
         self.columns.get(&(source, key.to_owned())).cloned().unwrap_or_default()
     }
 
-    fn variable(&self, node: &'a ast::Expr, name: &str, path: &[ast::Index]) -> Lanes {
+    fn variable(&mut self, node: &'a ast::Expr, name: &str, path: &[ast::Index], level: usize) -> Lanes {
         let Some(bound) = self.scope.iter().rev().find(|bound| bound.name == name) else {
             return Lanes::undefined();
         };
-        match (path.is_empty(), bound.lanes.nested.is_some()) {
-            (true, _) => bound.lanes.clone(),
-            (false, false) => Lanes::undefined(),
-            (false, true) => self.fall_back(node),
+        let (lanes, frame) = (bound.lanes.clone(), bound.frame);
+        match (path.is_empty(), lanes.nested.is_some(), &lanes.inside) {
+            (true, ..) => self.lift(lanes, frame),
+            (false, false, _) => Lanes::undefined(),
+            (false, true, Some(Inside::Json(place))) if self.is_inside() => self.at(&place.join(path)),
+            (false, true, _) => self.enter(node, level),
         }
     }
 
@@ -118,6 +148,7 @@ impl<'a> Compiler<'a> {
         let outer = self.scope.len();
         let mut errors = Errors::default();
         let mut total = 0;
+        let mut entered = self.is_inside();
         let limit = weight::limit(node);
         for (name, value) in bindings {
             let mut lanes = self.compile(value, level + 1);
@@ -125,7 +156,16 @@ impl<'a> Compiler<'a> {
             errors.add(std::mem::take(&mut lanes.errors).all);
             // A name is not a literal, whatever it is bound to.
             lanes.written = false;
-            self.scope.push(Bound { name, value, lanes });
+            let computed = lanes.nested.is_some() && lanes.inside.is_none();
+            self.scope.push(Bound { name, value: Some(value), lanes, frame: self.frames.len() });
+            // What is inside of a computed list is known only within the frames.
+            if computed && !std::mem::replace(&mut entered, true) {
+                let inner = self.scope.split_off(outer);
+                if let Some(lanes) = self.try_enter(node, level) {
+                    return lanes;
+                }
+                self.scope.extend(inner);
+            }
             if total > limit {
                 self.scope.truncate(outer);
                 return self.fall_back(node);
@@ -154,17 +194,16 @@ impl<'a> Compiler<'a> {
             return logic(op, &operands);
         }
         let (left, right) = (self.compile(left, level + 1), self.compile(right, level + 1));
-        let errors = Errors::of([&left, &right]);
+        let mut errors = Errors::of([&left, &right]);
         let result = match op {
             BinaryOp::Equal | BinaryOp::NotEqual => {
-                if compare::needs_fallback(&left, &right) {
-                    return self.fall_back(node);
-                }
-                let equal = Lanes::of_bool(compare::equal(&left, &right, &self.clock));
+                let Some(equal) = self.equal(&left, &right) else { return self.enter(node, level) };
+                let equal = Lanes::of_bool(equal);
                 if op == BinaryOp::Equal { equal } else { Lanes::of_bool(compare::negated(&equal)) }
             }
             BinaryOp::In | BinaryOp::NotIn => {
-                let Some(member) = self.member(node, op, &left, &right) else { return self.fall_back(node) };
+                let Some(mut member) = self.member(node, &left, &right) else { return self.enter(node, level) };
+                errors.add(std::mem::take(&mut member.errors).all);
                 if op == BinaryOp::In { member } else { Lanes::of_bool(compare::negated(&member)) }
             }
             _ => match comparison(op) {
@@ -175,8 +214,8 @@ impl<'a> Compiler<'a> {
         result.with_errors(errors)
     }
 
-    /// `left in right`, before negation; absent if all of it is for the fallback.
-    fn member(&mut self, node: &'a ast::Expr, op: BinaryOp, left: &Lanes, right: &Lanes) -> Option<Lanes> {
+    /// `left in right`, before negation; absent if it cannot be said from outside of the list.
+    fn member(&mut self, node: &'a ast::Expr, left: &Lanes, right: &Lanes) -> Option<Lanes> {
         if let Some(Value::List(list)) = &right.constant {
             let ExprKind::Binary { right, .. } = &node.kind else { return None };
             // Only of elements written as literals is it known how their dates are read.
@@ -185,21 +224,29 @@ impl<'a> Compiler<'a> {
             return (!fall_back).then(|| Lanes::of_bool(compare::one_of(left, list, &self.clock)));
         }
         let substring = compare::substring(left, right);
-        match &right.nested {
-            None => Some(Lanes::of_bool(Truth::partial(substring.into_iter().collect()))),
-            // The negation of what the fallback says would have to be undone; it is rare enough.
-            Some(_) if op == BinaryOp::NotIn => None,
-            Some(nested) => {
-                let inside = self.fall_back(node).bool.map(|truth| only_where(nested.clone(), truth.value()));
-                Some(Lanes::of_bool(Truth::partial(substring.into_iter().chain(inside).collect())))
-            }
+        if right.nested.is_none() {
+            return Some(Lanes::of_bool(Truth::partial(substring.into_iter().collect())));
         }
+        if !self.is_inside() {
+            return None;
+        }
+        let mut member = self.has_element(left, right)?;
+        if let (Some(truth), Some(substring)) = (&mut member.bool, substring) {
+            truth.terms.push(substring);
+        }
+        Some(member)
     }
 
-    /// Evaluates the node row by row.
-    pub(super) fn fall_back(&self, node: &ast::Expr) -> Lanes {
-        let kinds = self.analysis.fact(node).map_or(super::kinds::Kinds::ANY, |fact| fact.kinds);
-        fallback::lanes(self.closed(node), kinds, self)
+    /// Evaluates the node row by row. From within a frame that is only possible for what reads nothing of it.
+    pub(super) fn fall_back(&mut self, node: &ast::Expr) -> Lanes {
+        let fact = self.analysis.fact(node);
+        if self.is_inside() && fact.is_none_or(|fact| fact.outermost < self.scope.len()) {
+            self.failed = true;
+            return Lanes::undefined();
+        }
+        let kinds = fact.map_or(super::kinds::Kinds::ANY, |fact| fact.kinds);
+        let lanes = fallback::lanes(self.closed(node), kinds, self);
+        self.lift(lanes, 0)
     }
 
     /// The tree that the fallback evaluates: the node within the bindings that it needs.
@@ -208,12 +255,13 @@ impl<'a> Compiler<'a> {
         let mut first = outermost(node).min(self.scope.len());
         // A binding may need ones before it.
         for (index, bound) in self.scope.iter().enumerate().rev() {
-            if index >= first {
-                first = first.min(outermost(bound.value));
+            if let (true, Some(value)) = (index >= first, bound.value) {
+                first = first.min(outermost(value));
             }
         }
         let needed = self.scope.get(first..).unwrap_or_default();
-        let bindings: Vec<_> = needed.iter().map(|bound| (bound.name.to_owned(), bound.value.clone())).collect();
+        let binding = |bound: &Bound<'_>| Some((bound.name.to_owned(), bound.value?.clone()));
+        let bindings: Vec<_> = needed.iter().filter_map(binding).collect();
         if bindings.is_empty() {
             return node.clone();
         }

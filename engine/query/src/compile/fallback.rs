@@ -7,6 +7,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use datafusion::arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructArray,
 };
@@ -26,6 +27,7 @@ use super::{Clock, PropertyColumns};
 
 mod record;
 
+pub(super) use record::{Column, Lane as Held};
 use record::{Columns, Lane};
 
 /// Compiles a closed tree to the fallback; `kinds` are the types its value can have.
@@ -118,9 +120,10 @@ impl Output {
     }
 }
 
-/// The function `expression_eval`.
+/// The function `expression_eval`, or `expression_keys` of a value's segments.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluate {
+    name: String,
     tree: Arc<ast::Expr>,
     /// The tree's text, which tells one function from another.
     text: Arc<str>,
@@ -165,7 +168,9 @@ impl Evaluate {
             0 => Signature::nullary(Volatility::Immutable),
             count => Signature::any(count, Volatility::Immutable),
         };
+        let named = if output == Output::Segments { "expression_keys" } else { "expression_eval" };
         let function = Self {
+            name: name(named, &tree, &compiler.clock),
             text: tree.to_string().into(),
             nodes: tree.walk().count(),
             tree: Arc::new(tree),
@@ -175,17 +180,6 @@ impl Evaluate {
             signature,
         };
         ScalarUDF::new_from_impl(function).call(args)
-    }
-
-    /// The tree's text; of a long one the beginning and a hash. Enclosing names repeat it, some of them squarely.
-    fn short_text(&self) -> String {
-        const CHARS_MAX: usize = 200;
-        if self.text.len() <= CHARS_MAX {
-            return self.text.to_string();
-        }
-        let mut hasher = DefaultHasher::new();
-        self.text.hash(&mut hasher);
-        format!("{}… #{:016x}", self.text.chars().take(CHARS_MAX).collect::<String>(), hasher.finish())
     }
 
     /// The size of the tree.
@@ -202,6 +196,27 @@ impl Evaluate {
         }
         Ok(columns)
     }
+}
+
+/// A name that says all of what a function of a tree computes: plans are told apart by the names in them. Of a long one the
+/// beginning and a hash, since enclosing names repeat it, some of them squarely.
+pub(super) fn name(function: &str, tree: &ast::Expr, clock: &Clock) -> String {
+    const CHARS_MAX: usize = 200;
+    let tells_time =
+        |node: &ast::Expr| matches!(node.kind, ExprKind::Now | ExprKind::Call { function: Function::Today, .. });
+    let mut text = tree.to_string();
+    if tree.walk().any(tells_time) {
+        text += &format!(" now {}", clock.now);
+    }
+    if clock.timezone != Tz::UTC {
+        text += &format!(" in {}", clock.timezone);
+    }
+    if text.len() > CHARS_MAX {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        text = format!("{}… #{:016x}", text.chars().take(CHARS_MAX).collect::<String>(), hasher.finish());
+    }
+    format!("{function}[{text}]")
 }
 
 /// A property's columns, with what each is.
@@ -221,13 +236,7 @@ fn split(columns: PropertyColumns) -> (Vec<Lane>, Vec<Expr>) {
 
 impl ScalarUDFImpl for Evaluate {
     fn name(&self) -> &str {
-        "expression_eval"
-    }
-
-    /// Names the tree, since columns of a plan are told apart by their names.
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        let args: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("expression_eval[{} {:?}]({})", self.short_text(), self.output, args.join(",")))
+        &self.name
     }
 
     fn signature(&self) -> &Signature {

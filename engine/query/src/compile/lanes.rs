@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, lit};
 use footfall_eval::EvalValue as Value;
 
 use super::functions;
+use super::nested::Inside;
 use super::number::{Axis, Bounds, Comparison, Zeros, compare_float};
 
 /// What a boolean is where none of its terms is true or false.
@@ -82,6 +83,12 @@ impl NumberPart {
         }
     }
 
+    fn expr_mut(&mut self) -> &mut Expr {
+        match self {
+            Self::Integer(e) | Self::UnixTime(e) | Self::Float(e) | Self::Computed(e) => e,
+        }
+    }
+
     /// As a Float64 without −0.
     fn float(&self) -> Expr {
         match self {
@@ -122,6 +129,12 @@ impl Instant {
     }
 
     pub(super) fn expr(&self) -> &Expr {
+        match self {
+            Self::Column(e) | Self::Seconds(e) => e,
+        }
+    }
+
+    fn expr_mut(&mut self) -> &mut Expr {
         match self {
             Self::Column(e) | Self::Seconds(e) => e,
         }
@@ -176,8 +189,10 @@ pub(super) struct Lanes {
     pub(super) datetime: Option<Instant>,
     /// True where the value is null, false or null elsewhere.
     pub(super) null: Option<Expr>,
-    /// True where the value is a list or map, false or null elsewhere. What is in it is left to the fallback.
+    /// True where the value is a list or map, false or null elsewhere.
     pub(super) nested: Option<Expr>,
+    /// Where to find what is in it; absent if only the fallback knows.
+    pub(super) inside: Option<Inside>,
     /// The column that `null` and `nested` read, if they do: non-null where either is true.
     pub(super) json: Option<Expr>,
     /// Whether the value is never undefined.
@@ -231,6 +246,20 @@ impl Lanes {
     pub(super) fn with_errors(mut self, errors: Errors) -> Self {
         self.errors = errors;
         self
+    }
+
+    /// Puts another expression in the place of each one, the same everywhere that it stands.
+    pub(super) fn replace(&mut self, with: &mut dyn FnMut(Expr) -> Expr) {
+        let mut replace = |place: &mut Expr| *place = with(std::mem::take(place));
+        self.bool.iter_mut().flat_map(|truth| &mut truth.terms).for_each(&mut replace);
+        self.number.iter_mut().map(NumberPart::expr_mut).for_each(&mut replace);
+        self.datetime.iter_mut().map(Instant::expr_mut).for_each(&mut replace);
+        let texts = [&mut self.text, &mut self.null, &mut self.nested, &mut self.json];
+        texts.into_iter().flatten().for_each(&mut replace);
+        self.errors.all.iter_mut().chain(&mut self.errors.open).for_each(&mut replace);
+        if let Some(Inside::Lists { list, .. }) = &mut self.inside {
+            replace(list);
+        }
     }
 
     /// The number as one Float64 expression without −0.

@@ -5,9 +5,10 @@
 //! meaning undefined. Operators combine only the lanes that exist, so that the common case (one type, a literal on the
 //! other side) comes out as the comparison a person would have written in SQL, and statistics can prune with it.
 //!
-//! What touches the inside of lists and maps is left to [`fallback`]: one function that holds the sub-tree and asks
-//! `footfall_eval` row by row, over just the columns that the sub-tree names. The scalar evaluator is also what folds
-//! constants, and what every kernel here is tested against.
+//! What looks into lists and maps is compiled the same way, on columns decoded from JSON ([`nested`]). The little that has
+//! no columnar form is left to [`fallback`]: one function that holds the sub-tree and asks `footfall_eval` row by row, over
+//! just the columns that the sub-tree names. The scalar evaluator is also what folds constants, and what every kernel here
+//! is tested against.
 //!
 //! Invariants:
 //! - C1: where a row of the record gives a value, the lane of its type is non-null and every other lane is null.
@@ -16,8 +17,8 @@
 //! - C4: the depth of the result is bounded whatever the input; chains of `and` and `or` become balanced trees.
 //!
 //! Deliberately absent: parsing, files, reports; the letter-case folding of formulas; and, in what is columnar, the
-//! evaluator's budget, which only nested quantifiers, `let`s and replacements can exceed (all of them the fallback's,
-//! or bounded by [`weight`]).
+//! evaluator's budget, which only nested quantifiers, `let`s and replacements can exceed (bounded by [`nested`] and
+//! [`weight`], or the fallback's).
 
 mod analysis;
 mod calls;
@@ -29,6 +30,7 @@ mod fallback;
 mod functions;
 mod kinds;
 mod lanes;
+mod nested;
 mod number;
 mod scalar;
 mod segment;

@@ -17,3 +17,8 @@ pub(super) fn json_value(text: &str) -> EvalValue {
         Err(_) => EvalValue::Undefined,
     }
 }
+
+/// The same value written anew: keys once, no white space; absent if the text is no JSON.
+pub(super) fn normal_json(text: &str) -> Option<String> {
+    serde_json::from_str::<serde_json::Value>(text).ok().map(|json| json.to_string())
+}

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod generator;
+mod nested;
 mod records;
 mod shape;
 mod table;

@@ -13,8 +13,6 @@ pub(super) struct Visit<'a> {
     pub(super) scope: ScopeRef<'a>,
     /// Whether every record evaluates it: it is in no branch that a condition chooses, and no body of a quantifier.
     pub(super) always: bool,
-    /// Whether it is in the body of a quantifier.
-    pub(super) in_quantifier: bool,
 }
 
 impl Visit<'_> {
@@ -57,7 +55,7 @@ pub(super) fn resolve<'s, 'a>(mut scope: &'s ScopeRef<'a>, name: &str) -> Option
 /// Every node, parents before children.
 pub(super) fn parents_first(root: &Expr) -> Vec<Visit<'_>> {
     let mut visits = Vec::new();
-    let mut pending = vec![Visit { node: root, scope: None, always: true, in_quantifier: false }];
+    let mut pending = vec![Visit { node: root, scope: None, always: true }];
     while let Some(visit) = pending.pop() {
         push_children(&visit, &mut pending);
         visits.push(visit);
@@ -67,38 +65,33 @@ pub(super) fn parents_first(root: &Expr) -> Vec<Visit<'_>> {
 
 /// Pushes in the order of the text, so that the last is visited first.
 fn push_children<'a>(visit: &Visit<'a>, pending: &mut Vec<Visit<'a>>) {
-    let mut push = |node: &'a Expr, scope: &ScopeRef<'a>, always: bool, in_quantifier: bool| {
-        pending.push(Visit {
-            node,
-            scope: scope.clone(),
-            always: visit.always && always,
-            in_quantifier: visit.in_quantifier || in_quantifier,
-        });
+    let mut push = |node: &'a Expr, scope: &ScopeRef<'a>, always: bool| {
+        pending.push(Visit { node, scope: scope.clone(), always: visit.always && always });
     };
     match &visit.node.kind {
         ExprKind::Literal(_) | ExprKind::Now | ExprKind::Lookup { .. } | ExprKind::Variable { .. } => {}
-        ExprKind::Unary { operand, .. } => push(operand, &visit.scope, true, false),
+        ExprKind::Unary { operand, .. } => push(operand, &visit.scope, true),
         ExprKind::Binary { left, right, .. } => {
-            push(left, &visit.scope, true, false);
-            push(right, &visit.scope, true, false);
+            push(left, &visit.scope, true);
+            push(right, &visit.scope, true);
         }
         ExprKind::Call { function, args } => {
             let branches = matches!(function, Function::If | Function::Ifs);
             for (position, arg) in args.iter().enumerate() {
-                push(arg, &visit.scope, position == 0 || !branches, false);
+                push(arg, &visit.scope, position == 0 || !branches);
             }
         }
         ExprKind::Quantifier { variable, list, body, .. } => {
-            push(list, &visit.scope, true, false);
-            push(body, &Scope::inside(&visit.scope, variable, None), false, true);
+            push(list, &visit.scope, true);
+            push(body, &Scope::inside(&visit.scope, variable, None), false);
         }
         ExprKind::Let { bindings, body } => {
             let mut scope = visit.scope.clone();
             for (name, value) in bindings {
-                push(value, &scope, true, false);
+                push(value, &scope, true);
                 scope = Scope::inside(&scope, name, Some(value));
             }
-            push(body, &scope, true, false);
+            push(body, &scope, true);
         }
     }
 }

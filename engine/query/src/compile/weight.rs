@@ -9,13 +9,14 @@ use footfall_lang::ast;
 
 use super::fallback::Evaluate;
 use super::lanes::Lanes;
+use super::nested::Nested;
 
 /// What lanes compiled from a tree may weigh.
 pub(super) fn limit(tree: &ast::Expr) -> usize {
     1_000 + 16 * tree.walk().count()
 }
 
-/// The number of nodes of all lanes, trees of the fallback included; `limit` or a little more if there are more.
+/// The number of nodes of all lanes, trees within functions included; `limit` or a little more if there are more.
 pub(super) fn of(lanes: &Lanes, limit: usize) -> usize {
     exprs(lanes).fold(0, |weight, expr| if weight < limit { weight + of_expr(expr, limit - weight) } else { weight })
 }
@@ -32,10 +33,10 @@ fn of_expr(expr: &Expr, limit: usize) -> usize {
     let mut weight = 0;
     let visited = expr.apply(|node| {
         weight += 1;
-        if let Expr::ScalarFunction(call) = node
-            && let Some(evaluate) = call.func.inner().downcast_ref::<Evaluate>()
-        {
-            weight += evaluate.nodes();
+        if let Expr::ScalarFunction(call) = node {
+            let function = call.func.inner();
+            weight += function.downcast_ref::<Evaluate>().map_or(0, Evaluate::nodes);
+            weight += function.downcast_ref::<Nested>().map_or(0, Nested::nodes);
         }
         Ok(if weight < limit { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });

@@ -14,7 +14,7 @@ use crate::compile::{Clock, scalar};
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Lane {
+pub(in crate::compile) enum Lane {
     Bool,
     Int,
     Float,
@@ -26,7 +26,7 @@ pub(super) enum Lane {
 }
 
 /// A column, read.
-enum Column {
+pub(in crate::compile) enum Column {
     Bool(BooleanArray),
     Int(Int64Array),
     Float(Float64Array),
@@ -41,7 +41,7 @@ enum Column {
 }
 
 impl Column {
-    fn read(lane: Lane, array: &ArrayRef) -> Result<Self> {
+    pub(in crate::compile) fn read(lane: Lane, array: &ArrayRef) -> Result<Self> {
         let to = |data_type: &DataType| cast(array, data_type);
         let milliseconds = || -> Result<Int64Array> {
             let zone = match array.data_type() {
@@ -64,7 +64,7 @@ impl Column {
     }
 
     /// The row's value; absent where the column is null.
-    fn value(&self, row: usize) -> Option<Value> {
+    pub(in crate::compile) fn value(&self, row: usize) -> Option<Value> {
         match self {
             Self::Bool(array) => array.is_valid(row).then(|| Value::Bool(array.value(row))),
             Self::Int(array) => array.is_valid(row).then(|| Value::Number(array.value(row) as f64)),

@@ -22,6 +22,9 @@ pub struct Writer<'r> {
 impl<'r> Writer<'r> {
     pub fn expression(random: &'r mut Random) -> String {
         let mut writer = Writer { random, variables: Vec::new() };
+        if writer.random.chance(35) {
+            return writer.nested();
+        }
         let depth = 1 + writer.random.below(5);
         let want = writer.random.pick(&[Want::Bool, Want::Bool, Want::Bool, Want::Number, Want::Text, Want::Any]);
         writer.write(want, depth)
@@ -48,10 +51,11 @@ impl<'r> Writer<'r> {
     }
 
     fn leaf(&mut self, want: Want) -> String {
-        if self.random.chance(15)
+        let within = if want == Want::List { 50 } else { 30 };
+        if self.random.chance(within)
             && let Some(variable) = (!self.variables.is_empty()).then(|| self.random.pick(&self.variables))
         {
-            return variable + self.random.pick(&["", "", "", "[\"a\"]", "[0]"]);
+            return variable + self.inside(want);
         }
         if self.random.chance(30) {
             return self.literal(want);
@@ -61,15 +65,36 @@ impl<'r> Writer<'r> {
             Want::Number => &["int", "float", "number", "any", "time"],
             Want::Text => &["text", "nullable", "any", "text or list", "date"],
             Want::Date => &["$time", "$time", "date", "any"],
-            Want::List => &["list", "objects", "text or list", "any"],
-            Want::Any => &["any", "map", "absent", "nullable", "list", "text", "flag", "int"],
+            Want::List => &["list", "objects", "carts", "carts", "cart or text", "text or list", "any"],
+            Want::Any => &["any", "map", "carts", "absent", "nullable", "list", "text", "flag", "int"],
         };
         let (name, path) = (self.random.pick(names), self.path());
         format!("{}[\"{name}\"]{path}", self.random.pick(&["properties", "properties", "event", "user"]))
     }
 
     fn path(&mut self) -> &'static str {
-        if self.random.chance(92) { "" } else { self.random.pick(&["[0]", "[\"a\"]", "[1][\"l\"]", "[\"l\"][0]"]) }
+        let paths = ["[0]", "[\"a\"]", "[1][\"l\"]", "[\"l\"][0]", "[0][\"items\"]", "[0][\"items\"][1][\"a\"]"];
+        if self.random.chance(92) { "" } else { self.random.pick(&paths) }
+    }
+
+    /// Where in an element to look.
+    fn inside(&mut self, want: Want) -> &'static str {
+        match want {
+            Want::List => {
+                self.random.pick(&["[\"items\"]", "[\"items\"]", "[\"l\"]", "", "[\"l\"][0]", "[\"deep\"][\"l\"]"])
+            }
+            _ => self.random.pick(&[
+                "",
+                "",
+                "[\"a\"]",
+                "[\"a\"]",
+                "[\"b\"]",
+                "[\"l\"]",
+                "[0]",
+                "[\"deep\"][\"a\"]",
+                "['b\\\"é']",
+            ]),
+        }
     }
 
     fn literal(&mut self, want: Want) -> String {
@@ -222,12 +247,28 @@ impl<'r> Writer<'r> {
     }
 
     fn quantifier(&mut self, quantifier: &str, body: Want, depth: usize) -> String {
-        let list = self.write(Want::List, depth);
+        // Mostly a list as it comes: what is computed is rarely one.
+        let list = if self.random.chance(60) { self.leaf(Want::List) } else { self.write(Want::List, depth) };
         let name = self.random.pick(&["x", "y", "element"]);
         self.variables.push(name.to_owned());
-        let body = match self.random.below(3) {
+        let body = match self.random.below(6) {
             0 if body == Want::Bool => format!("{name} == {}", self.literal(Want::Any)),
             1 if body == Want::Bool => format!("{name}[\"a\"] > {}", self.literal(Want::Number)),
+            2 if body == Want::Bool && depth > 0 => {
+                let quantifier = self.random.pick(&["any", "all"]);
+                self.quantifier(quantifier, Want::Bool, depth - 1)
+            }
+            3 if self.variables.len() > 1 => {
+                let (one, other) = (self.random.pick(&self.variables), self.random.pick(&self.variables));
+                let op = self.random.pick(&["==", "!=", "<", "in", "not in", "+"]);
+                format!("{one}{} {op} {other}{}", self.inside(Want::Any), self.inside(Want::List))
+            }
+            4 => format!("let(v, {name}{}, {})", self.inside(Want::Any), {
+                self.variables.push("v".to_owned());
+                let body = self.write(body, depth);
+                self.variables.pop();
+                body
+            }),
             _ => self.write(body, depth),
         };
         self.variables.pop();
@@ -235,6 +276,20 @@ impl<'r> Writer<'r> {
             return format!("{quantifier}({body} for {name} in {list})");
         }
         format!("{quantifier}({name}, {list}, {body})")
+    }
+
+    /// An expression that is about lists.
+    fn nested(&mut self) -> String {
+        match self.random.below(8) {
+            0 => format!("len({}) > 1", self.quantifier("filter", Want::Bool, 2)),
+            1 => format!("sum({})", self.quantifier("map", Want::Number, 2)),
+            2 => format!("(not {})", self.quantifier("all", Want::Bool, 3)),
+            3 => format!("{} in {}", self.leaf(Want::Any), self.leaf(Want::List)),
+            _ => {
+                let quantifier = self.random.pick(&["any", "all"]);
+                self.quantifier(quantifier, Want::Bool, 3)
+            }
+        }
     }
 
     fn number(&mut self, depth: usize) -> String {
@@ -255,6 +310,12 @@ impl<'r> Writer<'r> {
             8 => {
                 let want = self.random.pick(&[Want::Text, Want::List]);
                 format!("len({})", self.write(want, depth))
+            }
+            9 if self.random.chance(40) => {
+                let fold = self.random.pick(&["sum", "len"]);
+                let quantifier = self.random.pick(&["filter", "map"]);
+                let body = if quantifier == "filter" { Want::Bool } else { Want::Number };
+                format!("{fold}({})", self.quantifier(quantifier, body, depth))
             }
             9 => format!("sum({})", self.write(Want::List, depth)),
             10 => {

@@ -78,7 +78,7 @@ const INTS: [i64; 14] = [
 const FLOATS: [f64; 11] = [0.0, -0.0, 0.5, 2.5, -2.5, 3.0, 1e21, 1e308, -1e308, 5e-324, 9_223_372_036_854_775_808.0];
 
 /// What a property is sent as.
-const PROPERTIES: [(&str, &str); 13] = [
+const PROPERTIES: [(&str, &str); 15] = [
     ("text", "t"),
     ("int", "i"),
     ("float", "f"),
@@ -88,6 +88,8 @@ const PROPERTIES: [(&str, &str); 13] = [
     ("list", "l"),
     ("objects", "o"),
     ("map", "m"),
+    ("carts", "c"),
+    ("cart or text", "ccmt"),
     ("nullable", "tn"),
     ("flag", "bbbt"),
     ("any", "tifblmndo"),
@@ -120,6 +122,7 @@ fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
         b'f' => Value::Float(random.pick(&FLOATS)),
         b'b' => Value::Bool(random.chance(50)),
         b'n' => Value::Null,
+        b'c' => Value::List((0..random.below(4)).map(|_| cart(random, depth + 1)).collect()),
         b'o' => Value::List((0..random.below(4)).map(|_| value(random, b'm', depth + 1)).collect()),
         b'l' => {
             let kinds: &[u8] = if depth > 1 { b"tib" } else { b"ttiifbnlm" };
@@ -142,4 +145,20 @@ fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
             Value::Map(members)
         }
     }
+}
+
+/// An object with a list of objects inside; now and then something else in either place.
+fn cart(random: &mut Random, depth: usize) -> Value {
+    if random.chance(10) {
+        let kind = random.pick(b"tifbnlm");
+        return value(random, kind, depth + 1);
+    }
+    let mut members = Vec::new();
+    for (name, kinds) in [("a", "ttiifbn"), ("items", "ooooooolmt"), ("l", "l"), ("deep", "m"), ("b\"é", "t")] {
+        if random.chance(75) {
+            let kind = random.pick(kinds.as_bytes());
+            members.push((name.to_owned(), value(random, kind, depth + 1)));
+        }
+    }
+    Value::Map(members)
 }

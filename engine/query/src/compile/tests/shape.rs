@@ -104,8 +104,11 @@ fn errors_that_the_value_excludes_do_not_burden_the_filter() {
         "(bt_b OR bt_b OR i > Int64(1)) AND bt_t IS NULL",
         Some("bt_t IS NOT NULL"),
     );
-    let eval = "get_field(expression_eval(j), Utf8";
-    check("any(x == 5 for x in properties['j'])", &format!("{eval}(\"bool\"))"), Some(&format!("{eval}(\"error\"))")));
+    let field = |text: &str, name: &str| format!("get_field(expression_nested[{text}](j), Utf8(\"{name}\"))");
+    let text = r#"any(x, properties["j"], x == 5)"#;
+    check(text, &field(text, "bool"), None);
+    let text = r#"any(x, properties["j"], x)"#;
+    check(text, &field(text, "bool"), Some(&field(text, "error")));
 }
 
 #[test]

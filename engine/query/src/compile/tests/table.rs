@@ -9,6 +9,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, UInt32Type};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::expr_fn::ident;
 use datafusion::logical_expr::{Expr, lit};
@@ -176,6 +177,31 @@ impl Table {
             }
         };
         Ok((0..self.rows.len()).map(found).collect())
+    }
+
+    /// What an expression with lists and maps is compiled to: columns, the fallback, both, or plain expressions.
+    pub fn form(&self, tree: &ast::Expr, clock: &Clock) -> &'static str {
+        let Ok(analysis) = Analysis::of(tree, Role::Value, clock) else { return "an error" };
+        let mut lanes = Compiler::new(&analysis, self, clock).compile(tree, 0);
+        let (mut columns, mut rows) = (false, false);
+        let mut look = |expr: Expr| {
+            let visited = expr.apply(|node| {
+                if let Expr::ScalarFunction(call) = node {
+                    columns |= call.func.name().starts_with("expression_nested");
+                    rows |= call.func.name().starts_with("expression_eval");
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+            assert!(visited.is_ok());
+            expr
+        };
+        lanes.replace(&mut look);
+        match (columns, rows) {
+            (true, false) => "columns",
+            (false, true) => "the fallback",
+            (true, true) => "both",
+            (false, false) => "plain expressions",
+        }
     }
 
     /// For each row: whether the filter keeps it, and whether it is a type error.
