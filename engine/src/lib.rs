@@ -19,6 +19,8 @@ mod lookup;
 mod open;
 mod options;
 mod rejected;
+mod schema;
+mod statement;
 mod views;
 
 use std::collections::HashMap;
@@ -27,9 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use chrono::Utc;
-use datafusion::execution::SendableRecordBatchStream;
 use footfall_model::{Event, ProfileUpdate, ProjectId};
-use footfall_query::catalog::Shape;
+use footfall_query::QueryError;
 use footfall_query::check::check;
 use footfall_query::compile::Clock;
 use footfall_query::evaluate::{Sources, evaluate_json};
@@ -37,7 +38,6 @@ use footfall_query::export::Export;
 use footfall_query::report::segmentation;
 use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
-use footfall_query::{QueryError, sql};
 use footfall_storage::log::{Log, Lsn};
 use footfall_storage::{ProjectStore, Recovered, Shared, Snapshot};
 use futures::StreamExt;
@@ -51,12 +51,14 @@ pub use directory::DataDirectory;
 pub use drift::PropertyTypes;
 pub use error::{Error, ErrorKind};
 pub use footfall_query::arrivals::{ArrivalFilterSpec, LiveItem, LiveSpec, RecentSpec, Viewed};
+pub use footfall_query::catalog::sql_name;
 pub use footfall_query::check::{Checked, ExpressionRole, KnownExpression, ReadProperty, Remark, RemarkKind};
 pub use footfall_query::compile::CostClass;
 pub use footfall_query::export::ExportSpec;
 pub use footfall_query::rejected::{RejectedPage, RejectedSpec};
 pub use footfall_query::report::segmentation::{Count, Segmentation, SegmentationSpec, Unit};
 pub use footfall_query::view::ViewRefresh;
+pub use footfall_storage::census::{Census, PropertyUse, Seen, ValueType};
 pub use footfall_storage::compaction::{CompactionPolicy, Grace};
 pub use footfall_storage::journal::{RejectReason, RejectedEvent};
 pub use footfall_storage::views::View;
@@ -191,31 +193,6 @@ impl Engine {
         if self.has_grown(project) {
             self.wake.notify_one();
         }
-    }
-
-    /// Runs one read-only statement. `params` fill `$1`, `$2`, … in order.
-    pub async fn sql(
-        &self,
-        project: ProjectId,
-        query: &str,
-        params: &[serde_json::Value],
-    ) -> Result<SendableRecordBatchStream, Error> {
-        let project = self.project(project)?;
-        let sessions = self.sessions.clone();
-        let (query, params) = (query.to_owned(), params.to_vec());
-        let (lookups, cache) = (self.lookups(project.store.id()), self.lookup_cache.clone());
-        let views = self.views_of(project.store.id());
-        let stream = self
-            .pool
-            .run(async move {
-                let snapshot = snapshot_of(&project)?;
-                let context = sessions.context(&snapshot, Shape::Sql)?;
-                cache.register(&context, &query, &lookups).await?;
-                views::register(&context, &query, &sessions, &snapshot, &views).await?;
-                sql::run(&context, &query, &params).await
-            })
-            .await?;
-        Ok(self.pool.drive(stream))
     }
 
     pub async fn segmentation(&self, project: ProjectId, spec: SegmentationSpec) -> Result<Segmentation, Error> {

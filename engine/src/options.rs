@@ -19,6 +19,8 @@ pub struct EngineOptions {
     pub store_policy: StorePolicy,
     /// Shards given to a new project; a project keeps the number it was created with.
     pub shards: u16,
+    /// Property columns of a segment at most: what is left of a row is in one column more, `rest`.
+    pub columns_max: usize,
     /// Live rows of a project that start a flush.
     pub flush_rows: usize,
     /// Memory that a project's live rows take when a flush starts.
@@ -61,6 +63,7 @@ impl Default for EngineOptions {
             store: None,
             store_policy: StorePolicy::default(),
             shards: 4,
+            columns_max: 256,
             flush_rows: 500_000,
             flush_bytes: 256 << 20,
             flush_age: Duration::from_secs(600),
@@ -90,6 +93,7 @@ impl EngineOptions {
             seal_rows: 16_384,
             live_rows_max: self.live_rows_max(),
             live_bytes_max: self.live_bytes_max(),
+            columns_max: self.columns_max,
             kept,
         }
     }

@@ -40,6 +40,7 @@ mod queue_client;
 mod rejected;
 mod replay;
 mod restart;
+mod schema;
 mod sdk;
 mod segmentation;
 mod sql;

@@ -22,7 +22,7 @@ use crate::catalog::Shape;
 use crate::compile::{Clock, compile_where};
 use crate::error::QueryError;
 use crate::report::millis;
-use crate::resolver::{EventResolver, builtin};
+use crate::resolver::{EventResolver, builtin, whole_row};
 use crate::session::Sessions;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -57,11 +57,11 @@ impl Export {
         spec: &ExportSpec,
         clock: &Clock,
     ) -> Result<Self, QueryError> {
+        let resolver = EventResolver::new(snapshot.catalog.clone());
         let mut filter = match &spec.filter {
             None => lit(true),
             Some(text) => {
                 let tree = parse_expression(text).map_err(|e| QueryError::parse("where", e))?;
-                let resolver = EventResolver::new(snapshot.catalog.clone());
                 compile_where(&tree, &resolver, clock).map_err(|e| QueryError::compile("where", e))?.predicate
             }
         };
@@ -72,7 +72,7 @@ impl Export {
         let range = day_number(spec.from)..=day_number(spec.to);
         let days: Vec<i32> = days_with_events(snapshot).into_iter().filter(|day| range.contains(day)).collect();
         Ok(Self {
-            context: sessions.context(snapshot, Shape::Stored)?,
+            context: sessions.context(snapshot, Shape::Stored, resolver.properties())?,
             filter,
             days: days.into_iter(),
             batches: None,
@@ -111,7 +111,7 @@ async fn open_day(context: SessionContext, filter: Expr, day: i32) -> Result<Sen
     let time = || builtin(Builtin::Time);
     let of_day = time().gt_eq(millis(start)).and(time().lt(millis(start + 86_400_000)));
     let order = vec![time().sort(true, false), builtin(Builtin::ReceivedAt).sort(true, false)];
-    let frame = context.table("events").await?.filter(of_day)?.filter(filter)?.sort(order)?;
+    let frame = context.table("events").await?.filter(of_day)?.filter(filter)?.select(whole_row())?.sort(order)?;
     Ok(frame.execute_stream().await?)
 }
 
@@ -139,7 +139,7 @@ fn lines(batch: &RecordBatch, time_in_ms: bool) -> Result<Bytes, QueryError> {
         properties.insert("$insert_id".to_owned(), Json::from(reader.insert_id(row)));
         properties.insert("mp_processing_time_ms".to_owned(), Json::from(reader.received_at(row) / 1000));
         for (name, value) in reader.properties(row) {
-            properties.entry(name).or_insert_with(|| Json::from(&value));
+            properties.entry(name.into_owned()).or_insert_with(|| Json::from(&value));
         }
         let mut line = Map::new();
         line.insert("event".to_owned(), Json::from(reader.event(row)));

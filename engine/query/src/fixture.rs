@@ -13,7 +13,7 @@ use footfall_storage::{
     Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, StorePolicy, open_store,
 };
 
-use crate::catalog::Shape;
+use crate::catalog::{Properties, Shape};
 use crate::session::Sessions;
 
 /// One project in a folder of its own.
@@ -25,6 +25,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub async fn new() -> Self {
+        Self::with_columns_max(256).await
+    }
+
+    pub async fn with_columns_max(columns_max: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nothing = |_: Record<'_>| -> Result<(), std::convert::Infallible> { Ok(()) };
         let (log, recovery) = Log::open(LogOptions::new(dir.path().join("log")), nothing).unwrap();
@@ -42,6 +46,7 @@ impl Fixture {
             seal_rows: 16,
             live_rows_max: 1_000_000,
             live_bytes_max: usize::MAX,
+            columns_max,
             kept: KeptLimits { rows_max: 0, bytes_max: 0 },
         };
         let store = ProjectStore::open(ProjectId(1), options, &shared, Vec::new()).await.unwrap();
@@ -54,7 +59,7 @@ impl Fixture {
     }
 
     pub fn context(&self, shape: Shape) -> SessionContext {
-        self.sessions.context(&Arc::new(self.store.snapshot().unwrap()), shape).unwrap()
+        self.sessions.context(&Arc::new(self.store.snapshot().unwrap()), shape, Properties::All).unwrap()
     }
 
     pub async fn number(&self, query: &str) -> i64 {

@@ -1,5 +1,7 @@
 //! Which columns of the `events` table a property of an expression is.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -7,21 +9,30 @@ use datafusion::common::Column;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, cast};
 use footfall_lang::ast::Source;
-use footfall_storage::columns::{Builtin, Catalog, PropertyType};
+use footfall_storage::columns::{Builtin, Catalog, PropertyType, REST};
 
+use crate::catalog::Properties;
 use crate::compile::{PropertyColumns, PropertyResolver};
 
 /// Resolves against the table in its stored shape. Event properties and metadata; profiles have no columns here.
+/// Remembers what it was asked for, since the table need have no other columns.
 pub struct EventResolver {
     catalog: Arc<Catalog>,
+    named: RefCell<BTreeSet<String>>,
 }
 
 impl EventResolver {
     pub fn new(catalog: Arc<Catalog>) -> Self {
-        Self { catalog }
+        Self { catalog, named: RefCell::default() }
+    }
+
+    /// The properties that the expressions compiled so far have named.
+    pub fn properties(&self) -> Properties {
+        Properties::Named(Arc::new(self.named.borrow().clone()))
     }
 
     fn stored(&self, property: &str) -> PropertyColumns {
+        self.named.borrow_mut().insert(property.to_owned());
         let column = |kind| self.catalog.column(property, kind).map(|c| by_name(&c.column));
         PropertyColumns {
             bool: column(PropertyType::Boolean),
@@ -61,6 +72,11 @@ impl PropertyResolver for EventResolver {
 /// A reference to a built-in column of the table.
 pub fn builtin(column: Builtin) -> Expr {
     by_name(column.name())
+}
+
+/// The columns of whole rows, which can be read as events.
+pub fn whole_row() -> Vec<Expr> {
+    Builtin::ALL.into_iter().map(builtin).chain([by_name(REST)]).collect()
 }
 
 /// The time of arrival as the export shows it.

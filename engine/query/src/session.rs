@@ -12,7 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use footfall_storage::Snapshot;
 use footfall_storage::journal::{JournalRow, RejectedEvent};
 
-use crate::catalog::{EventsTable, Shape, journal_table};
+use crate::catalog::{EventsTable, Properties, Shape, journal_table};
 use crate::compile;
 use crate::count_users::CountUsers;
 use crate::error::QueryError;
@@ -30,8 +30,13 @@ impl Sessions {
         Self { runtime, lanes: lanes.max(1) }
     }
 
-    /// A context in which `events` shows a snapshot in the given shape, and `rejected_events` the same snapshot's losers.
-    pub fn context(&self, snapshot: &Arc<Snapshot>, shape: Shape) -> Result<SessionContext, QueryError> {
+    /// A context in which `events` shows a snapshot in the given shape with these properties, and `rejected_events` the same snapshot's losers.
+    pub fn context(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        shape: Shape,
+        properties: Properties,
+    ) -> Result<SessionContext, QueryError> {
         let state = SessionStateBuilder::new()
             .with_config(self.config())
             .with_runtime_env(self.runtime.clone())
@@ -49,7 +54,7 @@ impl Sessions {
         for function in compile::functions() {
             context.register_udf(function.as_ref().clone());
         }
-        let events: Arc<dyn TableProvider> = Arc::new(EventsTable::new(snapshot.clone(), shape));
+        let events: Arc<dyn TableProvider> = Arc::new(EventsTable::new(snapshot.clone(), shape, properties));
         context.register_table("events", events)?;
         context.register_table(RejectedEvent::TABLE, journal_table(snapshot.rejected.clone())?)?;
         Ok(context)

@@ -1,11 +1,21 @@
 //! One read-only statement over a project's tables.
 
+use std::ops::ControlFlow;
+
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::{
+    Query, SelectFlavor, SelectItem, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use crate::catalog::Properties;
 use crate::error::QueryError;
 
 /// Plans a statement and starts it. `params` fill `$1`, `$2`, … in order.
@@ -28,6 +38,82 @@ pub async fn run(
         error @ (DataFusionError::Plan(_) | DataFusionError::SchemaError(..)) => statement(error),
         error => QueryError::Execution(error),
     })
+}
+
+/// The properties that a statement can need: those that it has a word for. All of them where it asks for whatever there
+/// is, as with `*`, and where it cannot be read, which is then said by [`run`].
+pub fn properties_in(query: &str) -> Properties {
+    let statements = DFParser::parse_sql(query).unwrap_or_default();
+    let takes_all = statements.len() != 1 || statements.iter().any(takes_all);
+    match Tokenizer::new(&GenericDialect {}, query).tokenize() {
+        Ok(tokens) if !takes_all && !tokens.iter().any(is_natural) && !tokens.windows(2).any(is_qualified_star) => {
+            Properties::of_sql_names(tokens.iter().filter_map(|token| match token {
+                Token::Word(word) => Some(word.value.as_str()),
+                _ => None,
+            }))
+        }
+        _ => Properties::All,
+    }
+}
+
+fn takes_all(statement: &Statement) -> bool {
+    match statement {
+        Statement::Explain(explain) => takes_all(&explain.statement),
+        Statement::Statement(statement) => match statement.as_ref() {
+            SqlStatement::Query(query) => query.visit(&mut TakesAll).is_break(),
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
+/// Of `NATURAL JOIN`: it compares whatever columns both tables have.
+fn is_natural(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.keyword == Keyword::NATURAL)
+}
+
+/// Of `count(e.*)`.
+fn is_qualified_star(tokens: &[Token]) -> bool {
+    matches!(tokens, [Token::Period, Token::Mul])
+}
+
+/// Breaks where a query depends on which columns a table has: `*`, or new names for a table's columns in their order.
+struct TakesAll;
+
+impl Visitor for TakesAll {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        if shows_all(&query.body) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { alias: Some(alias), .. } if !alias.columns.is_empty() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn shows_all(body: &SetExpr) -> bool {
+    let is_wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    // A union of thousands is a tree as deep.
+    let mut left = vec![body];
+    while let Some(body) = left.pop() {
+        match body {
+            SetExpr::Select(select) => {
+                let is_standard = matches!(select.flavor, SelectFlavor::Standard);
+                if !is_standard || select.projection.iter().any(is_wildcard) {
+                    return true;
+                }
+            }
+            SetExpr::SetOperation { left: one, right: other, .. } => left.extend([one.as_ref(), other.as_ref()]),
+            // Visited by itself.
+            SetExpr::Query(_) | SetExpr::Values(_) => {}
+            _ => return true,
+        }
+    }
+    false
 }
 
 /// The tables that a statement names whose names begin with `prefix`, without it. None where the statement cannot be
@@ -65,4 +151,50 @@ fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
 /// A statement that DataFusion does not take, in its own words less the decoration.
 fn statement(error: DataFusionError) -> QueryError {
     QueryError::Statement { message: error.strip_backtrace() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(query: &str) -> Option<Vec<String>> {
+        match properties_in(query) {
+            Properties::All => None,
+            Properties::Named(names) => Some(names.iter().cloned().collect()),
+        }
+    }
+
+    #[test]
+    fn a_statement_needs_what_it_has_words_for() {
+        let query = r#"SELECT "properties.time", count(*) FROM events e WHERE e.plan = 'free text' GROUP BY 1"#;
+        let names = named(query).unwrap();
+        for name in ["time", "plan", "events", "e", "count"] {
+            assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+        }
+        assert!(!names.iter().any(|n| n.contains("text")), "{names:?}");
+        assert!(named(r#"SELECT "a b"."c.d", 2 * x FROM t JOIN u USING ("q") UNION ALL (SELECT 1, 2)"#).is_some());
+        assert!(named("EXPLAIN SELECT count(*) * 2 FROM events").is_some());
+    }
+
+    #[test]
+    fn a_statement_that_takes_whatever_there_is_needs_all() {
+        for query in [
+            "SELECT * FROM events",
+            "SELECT DISTINCT ON (a) * FROM events",
+            "SELECT 1 FROM (SELECT e.* FROM events e) x",
+            "WITH x AS (SELECT *, 1 FROM events) SELECT a FROM x",
+            "SELECT 1 UNION ALL SELECT * FROM events",
+            "SELECT a FROM events WHERE EXISTS (SELECT * FROM events)",
+            "SELECT a FROM events NATURAL JOIN lookup_x",
+            "SELECT count(e.*) FROM events e",
+            "SELECT a FROM events AS e (a, b)",
+            "EXPLAIN ANALYZE SELECT * FROM events",
+            "DESCRIBE events",
+            "TABLE events",
+            "SELECT 1; SELECT 2",
+            "no SQL at all",
+        ] {
+            assert_eq!(named(query), None, "{query}");
+        }
+    }
 }

@@ -174,13 +174,14 @@ impl LiveRow<'_> {
     }
 
     /// Names and values of the properties that the row has.
-    pub fn properties(&self) -> Box<dyn Iterator<Item = (&str, Cow<'_, Value>)> + '_> {
+    pub fn properties(&self) -> Vec<(Cow<'_, str>, Cow<'_, Value>)> {
         match self {
             Self::Plain(stored) => {
-                Box::new(stored.event.properties.iter().map(|(name, value)| (name.as_str(), Cow::Borrowed(value))))
+                let properties = stored.event.properties.iter();
+                properties.map(|(name, value)| (Cow::Borrowed(name.as_str()), Cow::Borrowed(value))).collect()
             }
             Self::Sealed(reader, row) => {
-                Box::new(reader.properties(*row).map(|(name, value)| (name, Cow::Owned(value))))
+                reader.properties(*row).into_iter().map(|(name, value)| (name, Cow::Owned(value))).collect()
             }
         }
     }
@@ -196,9 +197,7 @@ impl LiveRow<'_> {
     pub(crate) fn to_properties(&self) -> Vec<(String, Value)> {
         match self {
             Self::Plain(stored) => stored.event.properties.clone(),
-            Self::Sealed(reader, row) => {
-                reader.properties(*row).map(|(name, value)| (name.to_owned(), value)).collect()
-            }
+            Self::Sealed(reader, row) => reader.owned_properties(*row),
         }
     }
 

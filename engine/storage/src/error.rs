@@ -32,6 +32,9 @@ pub enum StorageError {
     #[error("parquet file could not be read or written")]
     Parquet(#[from] parquet::errors::ParquetError),
 
+    #[error("the table's list of properties without columns is damaged")]
+    CorruptProperties(#[source] serde_json::Error),
+
     #[error("columns could not be built")]
     Arrow(#[from] arrow::error::ArrowError),
 

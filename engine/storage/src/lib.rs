@@ -11,6 +11,7 @@
 //! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`compaction`]
 //! (fewer, larger files), [`project`] (all of it together for one tenant), [`views`] (results that are kept).
 
+pub mod census;
 pub mod columns;
 pub mod compaction;
 pub mod failpoint;

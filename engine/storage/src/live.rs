@@ -26,7 +26,7 @@ use arrow::error::ArrowError;
 use footfall_model::{Shard, StoredEvent, Uid, Value};
 
 use crate::arrivals::{ArrivedRows, LiveRow};
-use crate::columns::{Builtin, Catalog, RowReader, to_batch};
+use crate::columns::{Builtin, Catalog, ColumnBudget, RestIndex, RowReader, to_batch};
 use crate::kept::Kept;
 use crate::log::Lsn;
 
@@ -52,6 +52,8 @@ pub struct LiveChunk {
     pub first: u64,
     /// Columns as in a segment; only those that occur.
     pub batch: RecordBatch,
+    /// The properties that are in its `rest` column.
+    pub rest: RestIndex,
     /// For each shard that occurs, its rows in segment order (event, uid, time, received_at).
     by_shard: Vec<(Shard, UInt32Array)>,
     reader: RowReader,
@@ -59,14 +61,14 @@ pub struct LiveChunk {
 }
 
 impl LiveChunk {
-    fn build(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Self, ArrowError> {
+    fn build(blocks: &[Block], catalog: &mut Arc<Catalog>, budget: &ColumnBudget) -> Result<Self, ArrowError> {
         let first = blocks.first().map_or(0, |b| b.first);
-        let batch = to_batch(blocks.iter().flat_map(|b| b.rows.iter()), catalog)?;
+        let (batch, rest) = to_batch(blocks.iter().flat_map(|b| b.rows.iter()), catalog, budget)?;
         let by_shard = order_by_shard(&batch)?;
         let reader = RowReader::try_new(&batch)?;
         let orders: usize = by_shard.iter().map(|(_, rows)| rows.get_array_memory_size()).sum();
         let bytes = batch.get_array_memory_size() + orders;
-        Ok(Self { first, batch, by_shard, reader, bytes })
+        Ok(Self { first, batch, rest, by_shard, reader, bytes })
     }
 
     pub fn rows(&self) -> usize {
@@ -311,8 +313,12 @@ pub(crate) enum Tail {
 }
 
 /// Turns blocks into a chunk. CPU work: call it without holding the project's lock.
-pub(crate) fn seal(blocks: &[Block], catalog: &mut Arc<Catalog>) -> Result<Arc<LiveChunk>, ArrowError> {
-    LiveChunk::build(blocks, catalog).map(Arc::new)
+pub(crate) fn seal(
+    blocks: &[Block],
+    catalog: &mut Arc<Catalog>,
+    budget: &ColumnBudget,
+) -> Result<Arc<LiveChunk>, ArrowError> {
+    LiveChunk::build(blocks, catalog, budget).map(Arc::new)
 }
 
 #[cfg(test)]

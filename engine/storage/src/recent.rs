@@ -156,8 +156,7 @@ impl KeyCache {
                 && reader.time(at) == event.time
                 && reader.insert_id(at) == event.insert_id;
             if same {
-                let own = || reader.properties(at).map(|(name, value)| (name.to_owned(), value)).collect();
-                let changed_from = (!reader.has_properties(at, &event.properties)).then(own);
+                let changed_from = (!reader.has_properties(at, &event.properties)).then(|| reader.owned_properties(at));
                 return Ok(Some(Found { row, received_at: reader.received_at(at), changed_from }));
             }
         }

@@ -249,6 +249,7 @@ impl Settings {
                 free_bytes_min: self.log_min_free.map(|free| free.saturating_mul(MIB)),
             },
             compaction: self.compaction.options(),
+            ..EngineOptions::default()
         }
     }
 }

@@ -26,7 +26,7 @@ use super::filter::{ArrivalFilter, ArrivalFilterSpec};
 use crate::catalog::Shape;
 use crate::compile::compile_where;
 use crate::error::QueryError;
-use crate::resolver::{EventResolver, builtin};
+use crate::resolver::{EventResolver, builtin, whole_row};
 use crate::session::Sessions;
 
 /// Live rows that are looked at one by one before the rest is left to a query. Rows that are not in Arrow yet, some
@@ -174,7 +174,8 @@ impl Older<'_> {
     /// The matches of a part that arrived in a range, newest first.
     async fn rows(&self, part: Snapshot, from: i64, below: i64) -> Result<Vec<StoredEvent>, QueryError> {
         let range = received_at().gt_eq(micros(from)).and(received_at().lt(micros(below)));
-        let rows = self.matching(part, range).await?.sort(vec![received_at().sort(false, false)])?;
+        let rows =
+            self.matching(part, range).await?.select(whole_row())?.sort(vec![received_at().sort(false, false)])?;
         let mut found = Vec::new();
         for batch in rows.collect().await? {
             let reader = RowReader::try_new(&batch).map_err(DataFusionError::from)?;
@@ -192,13 +193,13 @@ impl Older<'_> {
         if let Some(id) = self.filter.distinct_id() {
             filter = filter.and(builtin(Builtin::DistinctId).eq(lit(id)));
         }
+        let resolver = EventResolver::new(part.catalog.clone());
         if let Some(condition) = self.filter.condition() {
-            let resolver = EventResolver::new(part.catalog.clone());
             let compiled =
                 compile_where(condition, &resolver, self.clock).map_err(|e| QueryError::compile("where", e))?;
             filter = filter.and(compiled.predicate);
         }
-        let context = self.sessions.context(&Arc::new(part), Shape::Stored)?;
+        let context = self.sessions.context(&Arc::new(part), Shape::Stored, resolver.properties())?;
         Ok(context.table("events").await?.filter(filter)?)
     }
 }

@@ -1,5 +1,6 @@
 //! What a column of the `events` table is made of.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringArray, StringBuilder, new_null_array};
@@ -7,7 +8,9 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, is_not_null};
 use arrow::datatypes::{DataType, Field, Float64Type};
 use arrow::error::ArrowError;
-use footfall_storage::columns::{Builtin, Catalog, PropertyColumn, PropertyType};
+use footfall_storage::columns::{
+    Builtin, Catalog, PropertyColumn, PropertyType, all_as_rest, rest_field, with_columns_from_rest,
+};
 
 /// A column of the table and how to compute it from stored columns.
 #[derive(Clone, Debug)]
@@ -18,8 +21,12 @@ pub struct TableColumn {
 
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A stored column as it is.
-    Stored,
+    /// A built-in column as it is.
+    Builtin,
+    /// One type of one property.
+    Property(Arc<PropertyColumn>),
+    /// All properties of a row as one JSON object.
+    Whole,
     /// The UTC day and the shard of a row, which the file's place tells.
     Day,
     Shard,
@@ -29,12 +36,17 @@ pub enum Source {
 
 impl TableColumn {
     pub fn builtin(builtin: Builtin) -> Self {
-        Self { field: builtin.field(), source: Source::Stored }
+        Self { field: builtin.field(), source: Source::Builtin }
     }
 
     /// One physical column of a property, under its stored name and with the metadata that says what it is.
-    pub fn stored(column: &PropertyColumn) -> Self {
-        Self { field: column.field(), source: Source::Stored }
+    pub fn stored(column: &Arc<PropertyColumn>) -> Self {
+        Self { field: column.field(), source: Source::Property(column.clone()) }
+    }
+
+    /// Every property of a row, whichever have columns: with the built-in columns a row that can be read as an event.
+    pub fn whole() -> Self {
+        Self { field: rest_field(), source: Source::Whole }
     }
 
     pub fn day() -> Self {
@@ -60,34 +72,40 @@ impl TableColumn {
         Self { field: Field::new(name, data_type, true), source: Source::Unified(parts) }
     }
 
-    /// The stored columns that this one is computed from.
-    pub fn stored_names(&self) -> Vec<&str> {
+    /// The built-in column that this one is.
+    pub fn builtin_name(&self) -> Option<&str> {
+        matches!(self.source, Source::Builtin).then(|| self.field.name().as_str())
+    }
+
+    /// The properties, type by type, that this one is computed from.
+    pub fn properties(&self) -> &[Arc<PropertyColumn>] {
         match &self.source {
-            Source::Stored => vec![self.field.name()],
-            Source::Day | Source::Shard => Vec::new(),
-            Source::Unified(parts) => parts.iter().map(|part| part.column.as_ref()).collect(),
+            Source::Builtin | Source::Day | Source::Shard | Source::Whole => &[],
+            Source::Property(column) => std::slice::from_ref(column),
+            Source::Unified(parts) => parts,
         }
     }
 
-    /// Computes the column from a batch of stored ones; what the batch lacks is null.
-    pub fn compute(&self, stored: &RecordBatch, day: i32, shard: u16) -> Result<ArrayRef, ArrowError> {
-        let rows = stored.num_rows();
+    /// Computes the column from stored ones; what they lack is null.
+    pub fn compute(&self, stored: &StoredRows, day: i32, shard: u16) -> Result<ArrayRef, ArrowError> {
+        let rows = stored.rows();
         match &self.source {
             Source::Day => Ok(Arc::new(arrow::array::Int32Array::from_value(day, rows))),
             Source::Shard => Ok(Arc::new(arrow::array::Int32Array::from_value(i32::from(shard), rows))),
-            Source::Stored => match stored.column_by_name(self.field.name()) {
+            Source::Builtin | Source::Property(_) => match stored.column(self.field.name()) {
                 Some(array) => as_type(array, self.field.data_type()),
                 None => Ok(new_null_array(self.field.data_type(), rows)),
             },
+            Source::Whole => all_as_rest(&stored.own),
             Source::Unified(parts) => self.unify(parts, stored),
         }
     }
 
-    fn unify(&self, parts: &[Arc<PropertyColumn>], stored: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+    fn unify(&self, parts: &[Arc<PropertyColumn>], stored: &StoredRows) -> Result<ArrayRef, ArrowError> {
         let target = self.field.data_type();
         let mut unified: Option<ArrayRef> = None;
         for part in parts {
-            let Some(array) = stored.column_by_name(&part.column) else { continue };
+            let Some(array) = stored.column(&part.column) else { continue };
             let array = as_unified(array, part.kind, target)?;
             unified = Some(match unified {
                 None => array,
@@ -95,7 +113,31 @@ impl TableColumn {
                 Some(before) => zip(&is_not_null(&before)?, &before, &array)?,
             });
         }
-        Ok(unified.unwrap_or_else(|| new_null_array(target, stored.num_rows())))
+        Ok(unified.unwrap_or_else(|| new_null_array(target, stored.rows())))
+    }
+}
+
+/// A batch as it is stored, and what a query names of its `rest` as columns.
+pub struct StoredRows {
+    own: RecordBatch,
+    columns: RecordBatch,
+    places: HashMap<String, usize>,
+}
+
+impl StoredRows {
+    /// `in_rest`: what is named and in the batch's `rest`.
+    pub fn new(own: RecordBatch, in_rest: &[Arc<PropertyColumn>]) -> Result<Self, ArrowError> {
+        let columns = with_columns_from_rest(&own, in_rest)?;
+        let places = columns.schema_ref().fields().iter().enumerate().map(|(at, f)| (f.name().clone(), at)).collect();
+        Ok(Self { own, columns, places })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.own.num_rows()
+    }
+
+    fn column(&self, name: &str) -> Option<&ArrayRef> {
+        self.columns.columns().get(*self.places.get(name)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The `events` table of one snapshot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
@@ -10,7 +11,7 @@ use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use footfall_storage::Snapshot;
-use footfall_storage::columns::Builtin;
+use footfall_storage::columns::{Builtin, Catalog};
 
 use super::columns::TableColumn;
 use super::prune::Bounds;
@@ -23,8 +24,29 @@ pub enum Shape {
     Sql,
     /// As `Sql`, with the internal `uid` at the end: what the optimizer puts in its place to count users by number.
     SqlWithUid,
-    /// What reports compile against: `uid`, `day` and `shard` too, and every stored column of a property by itself.
+    /// What reports compile against: `uid`, `day` and `shard` too, every type of a property as a column by itself, and
+    /// `rest`, all properties of a row as a JSON object.
     Stored,
+}
+
+/// Which properties the table has columns of. A project may have thousands, a query names a few: planning must not pay
+/// for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Properties {
+    All,
+    /// Those with these names, if they have occurred.
+    Named(Arc<BTreeSet<String>>),
+}
+
+impl Properties {
+    /// Those that a statement's words may mean: its columns are named as the properties, but for some.
+    pub fn of_sql_names<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+        let property = |word: &'a str| match word.strip_prefix(BUILTIN_PREFIX) {
+            Some(property) if is_builtin(property) => property,
+            _ => word,
+        };
+        Self::Named(Arc::new(words.map(|word| property(word).to_owned()).collect()))
+    }
 }
 
 /// Events as of one snapshot. Planning and running against it always gives the same rows.
@@ -33,6 +55,7 @@ pub struct EventsTable {
     columns: Arc<[TableColumn]>,
     schema: SchemaRef,
     shape: Shape,
+    properties: Properties,
 }
 
 impl std::fmt::Debug for EventsTable {
@@ -42,15 +65,15 @@ impl std::fmt::Debug for EventsTable {
 }
 
 impl EventsTable {
-    pub fn new(snapshot: Arc<Snapshot>, shape: Shape) -> Self {
-        let columns: Arc<[TableColumn]> = columns(&snapshot, shape).into();
+    pub fn new(snapshot: Arc<Snapshot>, shape: Shape, properties: Properties) -> Self {
+        let columns: Arc<[TableColumn]> = columns(&snapshot.catalog, shape, &properties).into();
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
-        Self { snapshot, columns, schema, shape }
+        Self { snapshot, columns, schema, shape, properties }
     }
 
     /// The same rows under another shape.
     pub fn with_shape(&self, shape: Shape) -> Self {
-        Self::new(self.snapshot.clone(), shape)
+        Self::new(self.snapshot.clone(), shape, self.properties.clone())
     }
 
     pub fn shape(&self) -> Shape {
@@ -58,29 +81,39 @@ impl EventsTable {
     }
 }
 
-fn columns(snapshot: &Snapshot, shape: Shape) -> Vec<TableColumn> {
+fn columns(catalog: &Catalog, shape: Shape, properties: &Properties) -> Vec<TableColumn> {
     use Builtin::{DistinctId, Event, InsertId, ReceivedAt, Time, Uid, UserId};
     let shown = [Time, Event, DistinctId, UserId, InsertId, ReceivedAt].map(TableColumn::builtin);
-    let catalog = &snapshot.catalog;
+    let properties: Vec<&str> = match properties {
+        Properties::All => catalog.properties().map(AsRef::as_ref).collect(),
+        Properties::Named(names) => {
+            names.iter().map(String::as_str).filter(|name| catalog.columns_of(name).next().is_some()).collect()
+        }
+    };
     match shape {
         Shape::Stored => {
             let internal = [TableColumn::builtin(Uid), TableColumn::day(), TableColumn::shard()];
-            let properties = catalog.columns().iter().map(|c| TableColumn::stored(c));
-            internal.into_iter().chain(shown).chain(properties).collect()
+            let stored = properties.into_iter().flat_map(|property| catalog.columns_of(property));
+            let stored = stored.map(TableColumn::stored).chain([TableColumn::whole()]);
+            internal.into_iter().chain(shown).chain(stored).collect()
         }
         Shape::Sql | Shape::SqlWithUid => {
             let uid = (shape == Shape::SqlWithUid).then(|| TableColumn::builtin(Uid));
-            let properties =
-                catalog.properties().map(|property| TableColumn::unified(sql_name(property), property, catalog));
-            shown.into_iter().chain(properties).chain(uid).collect()
+            let unified = properties.into_iter().map(|name| TableColumn::unified(sql_name(name), name, catalog));
+            shown.into_iter().chain(unified).chain(uid).collect()
         }
     }
 }
 
+const BUILTIN_PREFIX: &str = "properties.";
+
+fn is_builtin(name: &str) -> bool {
+    Builtin::ALL.iter().any(|builtin| builtin.name() == name)
+}
+
 /// A property's column in SQL: its own name, unless a built-in column has it.
-fn sql_name(property: &str) -> String {
-    let taken = Builtin::ALL.iter().any(|builtin| builtin.name() == property);
-    if taken { format!("properties.{property}") } else { property.to_owned() }
+pub fn sql_name(property: &str) -> String {
+    if is_builtin(property) { format!("{BUILTIN_PREFIX}{property}") } else { property.to_owned() }
 }
 
 #[async_trait]

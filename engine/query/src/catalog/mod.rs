@@ -14,6 +14,6 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use events::{EventsTable, Shape};
+pub use events::{EventsTable, Properties, Shape, sql_name};
 pub use journal::journal_table;
 pub use scan::ShardScanExec;

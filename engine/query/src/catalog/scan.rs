@@ -83,8 +83,12 @@ impl ShardScanExec {
 
     /// All that decides which rows and values it gives, but for the snapshot.
     pub fn describe(&self) -> String {
-        let sources: Vec<String> = self.columns.iter().map(|c| format!("{:?}", c.stored_names())).collect();
-        format!("ShardScanExec: {:?} {}", self.bounds, sources.join(", "))
+        let described = |column: &TableColumn| {
+            let stored: Vec<&str> = column.properties().iter().map(|part| part.column.as_ref()).collect();
+            format!("{:?} {:?} {stored:?}", column.field.name(), column.field.data_type())
+        };
+        let columns: Vec<String> = self.columns.iter().map(described).collect();
+        format!("ShardScanExec: {:?} {}", self.bounds, columns.join(", "))
     }
 
     /// What a lane reads, in order: for each shard and day the segments, then the shard's live rows.
@@ -144,6 +148,13 @@ fn run_order(snapshot: &Snapshot, segments: &[Vec<Arc<Segment>>], schema: &Schem
     }
     let names = ["shard", "day", Builtin::Event.name(), Builtin::Uid.name(), Builtin::Time.name()];
     LexOrdering::new(names.into_iter().map_while(|name| sort_by(name, schema)))
+}
+
+/// Rows of a batch: fewer where it is wide, for absent columns take memory too.
+fn batch_rows(rows_max: usize, columns: usize) -> usize {
+    const CELLS_MAX: usize = 1 << 21;
+    const ROWS_MIN: usize = 64;
+    (CELLS_MAX / columns.max(1)).max(ROWS_MIN).min(rows_max)
 }
 
 fn sort_by(name: &str, schema: &SchemaRef) -> Option<PhysicalSortExpr> {
@@ -209,7 +220,7 @@ impl ExecutionPlan for ShardScanExec {
             columns: self.columns.clone(),
             bounds: self.bounds.clone(),
             schema: self.schema.clone(),
-            batch_rows: context.session_config().batch_size(),
+            batch_rows: batch_rows(context.session_config().batch_size(), self.columns.len()),
             metrics: LaneMetrics::new(&self.metrics, lane),
         };
         let stream = scan.stream(self.parts(lane));

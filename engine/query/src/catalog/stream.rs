@@ -10,13 +10,13 @@ use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use footfall_model::Shard;
-use footfall_storage::columns::Builtin;
+use footfall_storage::columns::{Builtin, Catalog, PropertyColumn, REST, RestIndex};
 use footfall_storage::segment::{OpenSegment, Segment, day_of};
 use footfall_storage::{LiveChunk, Snapshot, StorageError};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
 
-use super::columns::{Source, TableColumn};
+use super::columns::{Source, StoredRows, TableColumn};
 use super::prune::Bounds;
 
 /// A run of rows in segment order.
@@ -33,6 +33,8 @@ pub struct LaneMetrics {
     segments_read: Count,
     /// Segments that hold none of the wanted events.
     segments_skipped: Count,
+    /// Column chunks that were read, from the store or a cache: their size in the file.
+    bytes_scanned: Count,
 }
 
 impl LaneMetrics {
@@ -41,6 +43,7 @@ impl LaneMetrics {
             baseline: BaselineMetrics::new(set, lane),
             segments_read: MetricBuilder::new(set).counter("segments_read", lane),
             segments_skipped: MetricBuilder::new(set).counter("segments_skipped", lane),
+            bytes_scanned: MetricBuilder::new(set).counter("bytes_scanned", lane),
         }
     }
 }
@@ -91,7 +94,13 @@ impl LaneScan {
             return Ok(stream::empty().boxed());
         }
         self.metrics.segments_read.add(1);
-        let names: Vec<&str> = self.stored_names().into_iter().filter(|name| open.has_column(name)).collect();
+        let in_rest = match self.columns.iter().any(|column| !column.properties().is_empty()) {
+            true => self.in_rest(files.rest(&segment, &open).await.map_err(external)?.as_ref()),
+            false => Vec::new(),
+        };
+        let names = self.stored_names(&open.catalog, &in_rest);
+        let names: Vec<&str> = names.into_iter().filter(|name| open.has_column(name)).collect();
+        self.metrics.bytes_scanned.add(chunk_bytes(&open, &names));
         let masked = self.snapshot.masked_rows(&segment).cloned();
         let mut at = RowCursor::new(rows.as_deref(), segment.rows as usize);
         let stored = files.read(&segment, &open, &names, rows.as_deref(), self.batch_rows).map_err(external)?;
@@ -102,7 +111,7 @@ impl LaneScan {
                 None => batch,
                 Some(masked) => without_masked(&batch, &mut at, masked)?,
             };
-            scan.compute(&batch, segment.day, segment.shard)
+            scan.compute(batch, &in_rest, segment.day, segment.shard)
         });
         Ok(batches.boxed())
     }
@@ -134,8 +143,10 @@ impl LaneScan {
     fn read_live(self: Arc<Self>, chunk: &Arc<LiveChunk>, shard: Shard) -> Result<Batches> {
         let Some(order) = chunk.shard_rows(shard) else { return Ok(stream::empty().boxed()) };
         let order = self.live_rows(chunk, order);
-        let names = self.stored_names();
         let schema = chunk.batch.schema();
+        let in_rest = self.in_rest(&chunk.rest);
+        let catalog = if self.is_whole() { Catalog::from_schema(&schema) } else { Catalog::default() };
+        let names = self.stored_names(&catalog, &in_rest);
         let indices: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let narrow = chunk.batch.project(&indices)?;
         let by_day = self.columns.iter().any(|c| matches!(c.source, Source::Day));
@@ -144,19 +155,43 @@ impl LaneScan {
         for (day, order) in runs {
             for start in (0..order.len()).step_by(self.batch_rows.max(1)) {
                 let rows = order.slice(start, self.batch_rows.min(order.len() - start));
-                batches.push(self.compute(&take_record_batch(&narrow, &rows)?, day, shard));
+                batches.push(self.compute(take_record_batch(&narrow, &rows)?, &in_rest, day, shard));
             }
         }
         Ok(stream::iter(batches).boxed())
     }
 
-    /// The stored columns to read. Where a query needs none that exist, one cheap column still carries the number of
-    /// rows.
-    fn stored_names(&self) -> BTreeSet<&str> {
-        let mut names: BTreeSet<&str> = self.columns.iter().flat_map(|c| c.stored_names()).collect();
-        let builtin = |name: &&str| Builtin::ALL.iter().any(|b| b.name() == *name);
-        if !names.iter().any(builtin) {
+    /// Whether all properties of a row are wanted.
+    fn is_whole(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column.source, Source::Whole))
+    }
+
+    /// The wanted properties that are in a part's `rest`.
+    fn in_rest(&self, rest: &RestIndex) -> Vec<Arc<PropertyColumn>> {
+        if rest.is_empty() {
+            return Vec::new();
+        }
+        let wanted = self.columns.iter().flat_map(|column| column.properties());
+        let mut held: Vec<_> = wanted.filter(|c| rest.holds(&c.property, c.kind)).cloned().collect();
+        held.sort_unstable_by(|a, b| a.column.cmp(&b.column));
+        held.dedup_by(|a, b| a.column == b.column);
+        held
+    }
+
+    /// The columns to read of a part that has those of `catalog`. Where a query needs none that exist, one cheap column
+    /// still carries the number of rows.
+    fn stored_names<'a>(&'a self, catalog: &'a Catalog, in_rest: &[Arc<PropertyColumn>]) -> BTreeSet<&'a str> {
+        let mut names: BTreeSet<&str> = self.columns.iter().filter_map(|column| column.builtin_name()).collect();
+        if names.is_empty() {
             names.insert(Builtin::Uid.name());
+        }
+        names.extend(self.columns.iter().flat_map(|column| column.properties()).map(|c| c.column.as_ref()));
+        let whole = self.is_whole();
+        if whole {
+            names.extend(catalog.columns().iter().map(|c| c.column.as_ref()));
+        }
+        if whole || !in_rest.is_empty() {
+            names.insert(REST);
         }
         names
     }
@@ -179,14 +214,28 @@ impl LaneScan {
         UInt32Array::from_iter_values(kept)
     }
 
-    fn compute(&self, stored: &RecordBatch, day: i32, shard: Shard) -> Result<RecordBatch> {
+    fn compute(
+        &self,
+        stored: RecordBatch,
+        in_rest: &[Arc<PropertyColumn>],
+        day: i32,
+        shard: Shard,
+    ) -> Result<RecordBatch> {
         let _timer = self.metrics.baseline.elapsed_compute().timer();
-        let arrays = self.columns.iter().map(|column| column.compute(stored, day, shard.0));
+        let stored = StoredRows::new(stored, in_rest)?;
+        let arrays = self.columns.iter().map(|column| column.compute(&stored, day, shard.0));
         let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(stored.num_rows()));
-        self.metrics.baseline.record_output(stored.num_rows());
+        let options = RecordBatchOptions::new().with_row_count(Some(stored.rows()));
+        self.metrics.baseline.record_output(stored.rows());
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?)
     }
+}
+
+fn chunk_bytes(open: &OpenSegment, columns: &[&str]) -> usize {
+    let chunks = open.metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+    let named =
+        chunks.filter(|chunk| chunk.column_path().parts().first().is_some_and(|c| columns.contains(&c.as_str())));
+    named.map(|chunk| chunk.compressed_size().max(0) as usize).sum()
 }
 
 fn external(error: StorageError) -> DataFusionError {

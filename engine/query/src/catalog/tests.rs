@@ -1,5 +1,7 @@
 //! What the planner makes of the scan's declarations, and that every state of a project answers alike.
 
+mod rest;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -84,7 +84,7 @@ pub async fn run(
     let filter = spec.filter.as_deref().map(|text| compile_filter(text, &resolver, clock)).transpose()?;
     let on = spec.on.as_deref().map(|text| compile_on(text, &resolver, clock)).transpose()?;
 
-    let context = sessions.context(snapshot, Shape::Stored)?;
+    let context = sessions.context(snapshot, Shape::Stored, resolver.properties())?;
     let in_range =
         builtin(Builtin::Time).gt_eq(millis(buckets.range.0)).and(builtin(Builtin::Time).lt(millis(buckets.range.1)));
     let of_event = builtin(Builtin::Event).eq(lit(spec.event.as_str()));

@@ -25,6 +25,7 @@ use super::split::Split;
 use crate::catalog::Shape;
 use crate::error::QueryError;
 use crate::session::Sessions;
+use crate::sql::properties_in;
 
 /// Enters every fingerprint: what is kept depends on how functions lay out their states.
 const STATES: &str = concat!("footfall view 1, datafusion ", "55.2");
@@ -69,7 +70,7 @@ impl ViewPlan {
     /// # Errors
     /// It is not a statement, or not one whose result can be kept by shard and day.
     pub async fn new(sessions: &Sessions, snapshot: Arc<Snapshot>, sql: &str) -> Result<Self, QueryError> {
-        let context = sessions.context(&snapshot, Shape::Sql)?;
+        let context = sessions.context(&snapshot, Shape::Sql, properties_in(sql))?;
         // A filter that changes while the query runs would enter cells.
         context.state_ref().write().config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
         let logical = context.state().create_logical_plan(sql).await.map_err(statement)?;

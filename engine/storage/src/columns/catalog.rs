@@ -2,8 +2,8 @@
 //!
 //! A property name may carry several JSON types over its life. Each (name, type) is a column of its own; in a row at
 //! most one of a property's columns is set, none means undefined. The first type seen takes the property's own name,
-//! later ones a suffix (`price`, `price__string`). The mapping travels in the field metadata of the table's schema, so
-//! a reader needs nothing but the table.
+//! later ones a suffix (`price`, `price__string`). The mapping travels in the field metadata of the table's schema, and
+//! for what no file has a column of in a property of the table, so a reader needs nothing but the table.
 //!
 //! Invariants:
 //! - C1: a (property, type) keeps its column name for ever; the catalog only grows.
@@ -16,6 +16,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use footfall_model::Value;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use super::{REST, TableColumns};
+
 /// Metadata key: the property's name as sent.
 const PROPERTY_KEY: &str = "footfall.property";
 /// Metadata key: the JSON type the column holds.
@@ -26,7 +28,8 @@ const ESCAPED: &AsciiSet =
     &CONTROLS.add(b' ').add(b',').add(b';').add(b'{').add(b'}').add(b'(').add(b')').add(b'=').add(b'%').add(b'`');
 
 /// The JSON types that have columns of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PropertyType {
     Boolean,
     Integer,
@@ -171,7 +174,26 @@ impl Catalog {
         catalog
     }
 
-    /// The schema of the whole table without its partition columns.
+    /// Adds what [`Self::without_columns`] wrote down.
+    pub fn restore(&mut self, without_columns: &str) -> Result<(), serde_json::Error> {
+        for (property, kind, column) in serde_json::from_str::<Vec<(String, PropertyType, String)>>(without_columns)? {
+            let is_free = !self.taken.contains_key(&column.to_lowercase());
+            if self.column(&property, kind).is_none() && is_free {
+                self.insert(property.as_str().into(), kind, column.as_str().into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Property, type and the name kept for the column of each that the table has no column of.
+    pub fn without_columns(&self, table: &TableColumns) -> String {
+        let without = self.columns.iter().filter(|c| !table.has(&c.column));
+        let entries: Vec<_> = without.map(|c| (c.property.as_ref(), c.kind, c.column.as_ref())).collect();
+        // A list of texts always serialises.
+        serde_json::to_string(&entries).unwrap_or_default()
+    }
+
+    /// The schema of all columns, as if each (property, type) had one.
     pub fn schema(&self) -> SchemaRef {
         let builtin = Builtin::ALL.into_iter().map(Builtin::field);
         Arc::new(Schema::new(builtin.chain(self.columns.iter().map(|c| c.field())).collect::<Vec<_>>()))
@@ -240,13 +262,13 @@ impl Catalog {
     }
 }
 
-/// A property's own column name: readable, legal in Delta, never that of a built-in or partition column.
+/// A property's own column name: readable, legal in Delta, never that of a built-in or partition column, or `rest`.
 fn escape(property: &str) -> String {
     let escaped = utf8_percent_encode(property, ESCAPED).to_string();
     // percent-encoding leaves only ASCII; other scripts are legal column names and read better as they are.
     let readable = if property.is_ascii() { escaped } else { escape_ascii_only(property) };
     let lower = readable.to_lowercase();
-    let reserved = Builtin::ALL.iter().any(|b| b.name() == lower) || matches!(lower.as_str(), "day" | "shard");
+    let reserved = Builtin::ALL.iter().any(|b| b.name() == lower) || matches!(lower.as_str(), "day" | "shard" | REST);
     if reserved { format!("properties.{readable}") } else { readable }
 }
 
@@ -289,6 +311,7 @@ mod tests {
             ("größe m", "größe%20m"),
             ("time", "properties.time"),
             ("Day", "properties.Day"),
+            ("REST", "properties.REST"),
             ("plan", "plan"),
             ("Plan", "Plan_2"),
         ] {

@@ -1,186 +1,17 @@
-//! Rows to columns when live rows are sealed, and columns to rows where a whole event is wanted again: comparing a
-//! resent copy, raw export, recent events.
+//! Columns back to rows where a whole event is wanted again: comparing a resent copy, raw export, recent events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
-};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Float64Type, Int64Type, Schema, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use footfall_model::{Event, StoredEvent, Uid, Value};
-use hashbrown::HashMap;
 
+use super::rest::{RestBuilder, for_each_member, json_text, rest_of, value_of};
 use super::{Builtin, Catalog, PropertyColumn, PropertyType};
 use crate::keys::generated_insert_id;
-
-/// Builds one batch in the order given. New (property, type) pairs are added to `catalog`, which is copied only then.
-pub fn to_batch<'a>(
-    events: impl Iterator<Item = &'a StoredEvent>,
-    catalog: &mut Arc<Catalog>,
-) -> Result<RecordBatch, ArrowError> {
-    let mut builtin = BuiltinBuilders::with_capacity(events.size_hint().0);
-    let mut properties = PropertyBuilders::default();
-    for (row, stored) in events.enumerate() {
-        builtin.append(stored);
-        for (name, value) in &stored.event.properties {
-            properties.append(row, name, value, catalog);
-        }
-    }
-    let rows = ArrayBuilder::len(&builtin.uid);
-    let mut fields: Vec<Field> = Builtin::ALL.into_iter().map(Builtin::field).collect();
-    let mut arrays = builtin.finish();
-    for (column, array) in properties.finish(rows) {
-        fields.push(column.field());
-        arrays.push(array);
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-}
-
-struct BuiltinBuilders {
-    uid: Int64Builder,
-    time: TimestampMillisecondBuilder,
-    event: StringBuilder,
-    distinct_id: StringBuilder,
-    user_id: StringBuilder,
-    insert_id: StringBuilder,
-    received_at: TimestampMicrosecondBuilder,
-}
-
-impl BuiltinBuilders {
-    fn with_capacity(rows: usize) -> Self {
-        Self {
-            uid: Int64Builder::with_capacity(rows),
-            time: TimestampMillisecondBuilder::with_capacity(rows).with_timezone("UTC"),
-            event: StringBuilder::with_capacity(rows, rows * 12),
-            distinct_id: StringBuilder::with_capacity(rows, rows * 16),
-            user_id: StringBuilder::with_capacity(rows, rows * 16),
-            insert_id: StringBuilder::with_capacity(rows, rows * 24),
-            received_at: TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"),
-        }
-    }
-
-    fn append(&mut self, stored: &StoredEvent) {
-        let event = &stored.event;
-        self.uid.append_value(stored.uid.0 as i64);
-        self.time.append_value(event.time);
-        self.event.append_value(&event.name);
-        self.distinct_id.append_value(&event.distinct_id);
-        if event.distinct_id.is_empty() {
-            self.user_id.append_null();
-        } else {
-            self.user_id.append_value(&event.distinct_id);
-        }
-        self.insert_id.append_value(&event.insert_id);
-        self.received_at.append_value(stored.received_at);
-    }
-
-    /// The arrays in the order of [`Builtin::ALL`].
-    fn finish(mut self) -> Vec<ArrayRef> {
-        vec![
-            compact(self.uid.finish()),
-            compact(self.time.finish()),
-            compact(self.event.finish()),
-            compact(self.distinct_id.finish()),
-            compact(self.user_id.finish()),
-            compact(self.insert_id.finish()),
-            compact(self.received_at.finish()),
-        ]
-    }
-}
-
-/// A builder per property column met so far; columns are padded with nulls only where a value follows.
-#[derive(Default)]
-struct PropertyBuilders {
-    by_name: HashMap<String, [Option<usize>; PropertyType::ALL.len()]>,
-    builders: Vec<(Arc<PropertyColumn>, ColumnBuilder)>,
-}
-
-impl PropertyBuilders {
-    fn append(&mut self, row: usize, name: &str, value: &Value, catalog: &mut Arc<Catalog>) {
-        let kind = PropertyType::of(value);
-        let slots = match self.by_name.get_mut(name) {
-            Some(slots) => slots,
-            None => self.by_name.entry(name.to_owned()).or_default(),
-        };
-        let index = *slots[kind as usize].get_or_insert_with(|| {
-            let known = catalog.column(name, kind).cloned();
-            let column = known.unwrap_or_else(|| Arc::make_mut(catalog).column_or_add(name, kind));
-            self.builders.push((column, ColumnBuilder::new(kind)));
-            self.builders.len() - 1
-        });
-        self.builders[index].1.append(row, value);
-    }
-
-    fn finish(self, rows: usize) -> impl Iterator<Item = (Arc<PropertyColumn>, ArrayRef)> {
-        self.builders.into_iter().map(move |(column, builder)| (column, builder.finish(rows)))
-    }
-}
-
-enum ColumnBuilder {
-    Boolean(BooleanBuilder),
-    Integer(Int64Builder),
-    Double(Float64Builder),
-    String(StringBuilder),
-    Json(StringBuilder),
-}
-
-/// Runs the same statement on whichever builder it is.
-macro_rules! each_builder {
-    ($self:expr, $b:ident => $body:expr) => {
-        match $self {
-            ColumnBuilder::Boolean($b) => $body,
-            ColumnBuilder::Integer($b) => $body,
-            ColumnBuilder::Double($b) => $body,
-            ColumnBuilder::String($b) | ColumnBuilder::Json($b) => $body,
-        }
-    };
-}
-
-impl ColumnBuilder {
-    fn new(kind: PropertyType) -> Self {
-        match kind {
-            PropertyType::Boolean | PropertyType::Null => Self::Boolean(BooleanBuilder::new()),
-            PropertyType::Integer => Self::Integer(Int64Builder::new()),
-            PropertyType::Double => Self::Double(Float64Builder::new()),
-            PropertyType::String => Self::String(StringBuilder::new()),
-            PropertyType::Json | PropertyType::Texts => Self::Json(StringBuilder::new()),
-        }
-    }
-
-    fn append(&mut self, row: usize, value: &Value) {
-        self.pad(row);
-        match (self, value) {
-            (Self::Boolean(b), Value::Bool(v)) => b.append_value(*v),
-            (Self::Boolean(b), Value::Null) => b.append_value(true),
-            (Self::Integer(b), Value::Int(v)) => b.append_value(*v),
-            (Self::Double(b), Value::Float(v)) => b.append_value(*v),
-            (Self::String(b), Value::Text(v)) => b.append_value(v),
-            (Self::Json(b), v) => b.append_value(serde_json::Value::from(v).to_string()),
-            // The builder was chosen by the value's own type.
-            (_, _) => {}
-        }
-    }
-
-    fn pad(&mut self, rows: usize) {
-        each_builder!(self, b => {
-            let missing = rows.saturating_sub(ArrayBuilder::len(b));
-            if missing > 0 {
-                // StringBuilder has no bulk append of nulls; gaps are short where a property is common.
-                for _ in 0..missing {
-                    b.append_null();
-                }
-            }
-        });
-    }
-
-    fn finish(mut self, rows: usize) -> ArrayRef {
-        self.pad(rows);
-        each_builder!(&mut self, b => compact(b.finish()))
-    }
-}
 
 /// Reads single rows of a batch back as events. The batch may come from memory or from Parquet.
 pub struct RowReader {
@@ -190,7 +21,7 @@ pub struct RowReader {
     distinct_id: ArrayRef,
     insert_id: ArrayRef,
     received_at: ArrayRef,
-    properties: Vec<(PropertyColumn, ArrayRef)>,
+    properties: PropertyReader,
 }
 
 impl RowReader {
@@ -202,13 +33,6 @@ impl RowReader {
                 .ok_or_else(|| ArrowError::SchemaError(format!("column missing, column={}", builtin.name())))?;
             cast(array, &builtin.data_type())
         };
-        let mut properties = Vec::new();
-        let catalog = Catalog::from_schema(&batch.schema());
-        for described in catalog.columns() {
-            if let Some(array) = batch.column_by_name(&described.column) {
-                properties.push((described.as_ref().clone(), cast(array, &described.kind.data_type())?));
-            }
-        }
         Ok(Self {
             uid: column(Builtin::Uid)?,
             time: column(Builtin::Time)?,
@@ -216,7 +40,7 @@ impl RowReader {
             distinct_id: column(Builtin::DistinctId)?,
             insert_id: column(Builtin::InsertId)?,
             received_at: column(Builtin::ReceivedAt)?,
-            properties,
+            properties: PropertyReader::try_new(batch)?,
         })
     }
 
@@ -244,18 +68,14 @@ impl RowReader {
         self.insert_id.as_string::<i32>().value(row)
     }
 
-    /// The row's properties that are set, in the catalog's order.
-    pub fn properties(&self, row: usize) -> impl Iterator<Item = (&str, Value)> {
-        self.properties.iter().filter(move |(_, array)| array.is_valid(row)).map(move |(column, array)| {
-            let value = value_at(column.kind, array, row);
-            (column.property.as_ref(), value)
-        })
+    /// The row's properties that are set: those with columns in the catalog's order, then the others.
+    pub fn properties(&self, row: usize) -> Vec<(Cow<'_, str>, Value)> {
+        self.properties.all(row)
     }
 
     /// One property of the row, if it is set.
     pub fn property(&self, row: usize, name: &str) -> Option<Value> {
-        let mut columns = self.properties.iter().filter(|(column, _)| column.property.as_ref() == name);
-        columns.find(|(_, array)| array.is_valid(row)).map(|(column, array)| value_at(column.kind, array, row))
+        self.properties.one(row, name)
     }
 
     /// The row as an event of its own.
@@ -268,30 +88,112 @@ impl RowReader {
                 time: self.time(row),
                 insert_id: insert_id.to_owned(),
                 insert_id_generated: insert_id == generated_insert_id(received_at),
-                properties: self.properties(row).map(|(name, value)| (name.to_owned(), value)).collect(),
+                properties: self.owned_properties(row),
             },
             uid: self.uid(row),
             received_at,
         }
     }
 
+    pub(crate) fn owned_properties(&self, row: usize) -> Vec<(String, Value)> {
+        self.properties(row).into_iter().map(|(name, value)| (name.into_owned(), value)).collect()
+    }
+
     /// Whether the stored row carries exactly these properties, in any order.
     pub fn has_properties(&self, row: usize, expected: &[(String, Value)]) -> bool {
-        let mut stored: Vec<_> = self.properties(row).collect();
+        let mut stored = self.properties(row);
         if stored.len() != expected.len() {
             return false;
         }
         let mut expected: Vec<_> = expected.iter().map(|(k, v)| (k.as_str(), v)).collect();
-        stored.sort_by(|a, b| a.0.cmp(b.0));
+        stored.sort_by(|a, b| a.0.cmp(&b.0));
         expected.sort_by(|a, b| a.0.cmp(b.0));
-        stored.iter().zip(expected).all(|((a, x), (b, y))| *a == b && x == y)
+        stored.iter().zip(expected).all(|((a, x), (b, y))| a == b && x == y)
     }
 }
 
-/// Without what its builder reserved in vain: live rows wait for a flush by the million.
-fn compact(mut array: impl Array + 'static) -> ArrayRef {
-    array.shrink_to_fit();
-    Arc::new(array)
+/// Reads the properties of single rows, wherever they are. The batch may come from memory or from Parquet.
+pub(super) struct PropertyReader {
+    columns: Vec<(PropertyColumn, ArrayRef)>,
+    rest: Option<StringArray>,
+}
+
+impl PropertyReader {
+    pub fn try_new(batch: &RecordBatch) -> Result<Self, ArrowError> {
+        let mut columns = Vec::new();
+        for described in Catalog::from_schema(&batch.schema()).columns() {
+            if let Some(array) = batch.column_by_name(&described.column) {
+                columns.push((described.as_ref().clone(), cast(array, &described.kind.data_type())?));
+            }
+        }
+        Ok(Self { columns, rest: rest_of(batch).cloned() })
+    }
+
+    fn set(&self, row: usize) -> impl Iterator<Item = &(PropertyColumn, ArrayRef)> {
+        self.columns.iter().filter(move |(_, array)| array.is_valid(row))
+    }
+
+    fn all(&self, row: usize) -> Vec<(Cow<'_, str>, Value)> {
+        let value = |(column, array): &(PropertyColumn, ArrayRef)| value_at(column.kind, array, row);
+        let mut all: Vec<_> = self.set(row).map(|set| (Cow::Borrowed(set.0.property.as_ref()), value(set))).collect();
+        self.for_each_in_rest(row, |name, json| all.push((name, value_of(json))));
+        all
+    }
+
+    fn one(&self, row: usize, name: &str) -> Option<Value> {
+        let column = self.set(row).find(|(column, _)| column.property.as_ref() == name);
+        let mut found = column.map(|(column, array)| value_at(column.kind, array, row));
+        if found.is_none() {
+            self.for_each_in_rest(row, |member, json| {
+                if member == name {
+                    found = Some(value_of(json));
+                }
+            });
+        }
+        found
+    }
+
+    /// What is no JSON object has not been written by us, and has no properties to tell of.
+    fn for_each_in_rest<'a>(&'a self, row: usize, visit: impl FnMut(Cow<'a, str>, &'a str)) {
+        if let Some(rest) = self.rest.as_ref().filter(|rest| rest.is_valid(row)) {
+            let _ = for_each_member(rest.value(row), visit);
+        }
+    }
+
+    /// Adds the row's properties to the row that `rest` is at.
+    pub fn add_to(&self, row: usize, rest: &mut RestBuilder) {
+        self.for_each_member(row, |name, json| rest.add_json(&name, &json));
+    }
+
+    /// The row's properties as the members of an object.
+    fn for_each_member<'a>(&'a self, row: usize, mut visit: impl FnMut(Cow<'a, str>, Cow<'a, str>)) {
+        for (column, array) in self.set(row) {
+            let json = match column.kind {
+                // They are JSON text already.
+                PropertyType::Json | PropertyType::Texts => Cow::Borrowed(array.as_string::<i32>().value(row)),
+                kind => Cow::Owned(json_text(&value_at(kind, array, row))),
+            };
+            visit(Cow::Borrowed(&column.property), json);
+        }
+        self.for_each_in_rest(row, |name, json| visit(name, Cow::Borrowed(json)));
+    }
+}
+
+/// All properties of a batch's rows, as a `rest` that leaves none out. Members are in the order of their names, so that a
+/// row reads the same wherever its properties are.
+pub fn all_as_rest(batch: &RecordBatch) -> Result<ArrayRef, ArrowError> {
+    let reader = PropertyReader::try_new(batch)?;
+    let mut rest = RestBuilder::with_capacity(batch.num_rows());
+    let mut members = Vec::new();
+    for row in 0..batch.num_rows() {
+        reader.for_each_member(row, |name, json| members.push((name, json)));
+        members.sort_unstable();
+        for (name, json) in members.drain(..) {
+            rest.add_json(&name, &json);
+        }
+        rest.end_row();
+    }
+    Ok(Arc::new(rest.finish()))
 }
 
 fn value_at(kind: PropertyType, array: &ArrayRef, row: usize) -> Value {
@@ -301,11 +203,7 @@ fn value_at(kind: PropertyType, array: &ArrayRef, row: usize) -> Value {
         PropertyType::Integer => Value::Int(array.as_primitive::<Int64Type>().value(row)),
         PropertyType::Double => Value::Float(array.as_primitive::<Float64Type>().value(row)),
         PropertyType::String => Value::Text(array.as_string::<i32>().value(row).to_owned()),
-        PropertyType::Json | PropertyType::Texts => {
-            let text = array.as_string::<i32>().value(row);
-            // Only our own writer fills json columns; text that does not parse is kept as text.
-            serde_json::from_str::<serde_json::Value>(text).map_or_else(|_| Value::Text(text.to_owned()), Value::from)
-        }
+        PropertyType::Json | PropertyType::Texts => value_of(array.as_string::<i32>().value(row)),
     }
 }
 
@@ -313,6 +211,7 @@ fn value_at(kind: PropertyType, array: &ArrayRef, row: usize) -> Value {
 mod tests {
     use footfall_model::Shard;
 
+    use super::super::{ColumnBudget, to_batch};
     use super::*;
 
     fn stored(row: i64, properties: Vec<(&str, Value)>) -> StoredEvent {
@@ -340,7 +239,9 @@ mod tests {
             stored(4, vec![("q", Value::Map(vec![("b".into(), Value::Float(0.5)), ("a".into(), Value::Null)]))]),
         ];
         let mut catalog = Arc::new(Catalog::default());
-        let batch = to_batch(rows.iter(), &mut catalog).unwrap();
+        let budget = ColumnBudget::of_live_rows(256);
+        let (batch, rest) = to_batch(rows.iter(), &mut catalog, &budget).unwrap();
+        assert!(rest.is_empty());
         assert_eq!(batch.num_columns(), Builtin::ALL.len() + 6);
         let reader = RowReader::try_new(&batch).unwrap();
         for (i, row) in rows.iter().enumerate() {

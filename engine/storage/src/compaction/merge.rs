@@ -5,18 +5,18 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::Arc;
 
 use arrow::array::{AsArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::compute::interleave_record_batch;
-use arrow::datatypes::{ArrowPrimitiveType, Int64Type, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::datatypes::{ArrowPrimitiveType, Int64Type, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::GONE;
-use crate::columns::Builtin;
+use crate::columns::{Builtin, Target};
 use crate::error::StorageError;
-use crate::segment::widen;
 
 /// Batches of one run, in order.
 pub(super) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, StorageError>> + Send>;
@@ -33,7 +33,7 @@ pub(super) struct Run {
 type Key = (u32, i64, i64, i64);
 
 pub(super) struct Merge {
-    schema: SchemaRef,
+    target: Arc<Target>,
     cursors: Vec<Cursor>,
     /// The next row of each run that has one.
     next: BinaryHeap<Reverse<(Key, usize)>>,
@@ -44,18 +44,18 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// `events`: all names that occur. `schema`: all columns that occur.
-    pub fn new(runs: Vec<Run>, events: BTreeSet<String>, schema: SchemaRef) -> Result<Self, StorageError> {
+    /// `events`: all names that occur. `target`: the columns of the result.
+    pub fn new(runs: Vec<Run>, events: BTreeSet<String>, target: Arc<Target>) -> Result<Self, StorageError> {
         let ranks: HashMap<String, u32> = events.into_iter().zip(0..).collect();
         let mut merge = Self {
             places: vec![Vec::new(); runs.len()],
             cursors: Vec::with_capacity(runs.len()),
             next: BinaryHeap::with_capacity(runs.len()),
-            schema,
+            target,
             rows: 0,
             last: None,
         };
-        let ranks = std::sync::Arc::new(ranks);
+        let ranks = Arc::new(ranks);
         for run in runs {
             merge.cursors.push(Cursor { run, ranks: ranks.clone(), batch: None, at: 0, first: 0, held: None });
         }
@@ -100,7 +100,7 @@ impl Merge {
     /// Puts the next row of a run that is not left out among the candidates.
     fn advance(&mut self, run: usize) -> Result<(), StorageError> {
         let (Some(cursor), Some(places)) = (self.cursors.get_mut(run), self.places.get_mut(run)) else { return Ok(()) };
-        while let Some(key) = cursor.key(&self.schema)? {
+        while let Some(key) = cursor.key(&self.target)? {
             if !cursor.run.without.contains(cursor.first + cursor.at as u32) {
                 self.next.push(Reverse((key, run)));
                 break;
@@ -115,7 +115,7 @@ impl Merge {
 /// Where a run is.
 struct Cursor {
     run: Run,
-    ranks: std::sync::Arc<HashMap<String, u32>>,
+    ranks: Arc<HashMap<String, u32>>,
     batch: Option<Columns>,
     /// The next row of the batch.
     at: usize,
@@ -138,11 +138,11 @@ struct Columns {
 
 impl Cursor {
     /// The key of the next row, from the next batch if need be; `None` at the end.
-    fn key(&mut self, schema: &SchemaRef) -> Result<Option<Key>, StorageError> {
+    fn key(&mut self, target: &Target) -> Result<Option<Key>, StorageError> {
         while self.batch.as_ref().is_none_or(|columns| self.at >= columns.batch.num_rows()) {
             let Some(batch) = self.run.batches.next() else { return Ok(None) };
             self.first += self.batch.as_ref().map_or(0, |columns| columns.batch.num_rows() as u32);
-            self.batch = Some(Columns::new(widen(&batch?, schema)?)?);
+            self.batch = Some(Columns::new(target.lay_out(&batch?)?)?);
             (self.at, self.held) = (0, None);
         }
         let Some(columns) = &mut self.batch else { return Ok(None) };

@@ -19,7 +19,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{KeyValue, RowGroupMetaData};
@@ -27,9 +26,10 @@ use roaring::RoaringBitmap;
 
 use super::Pace;
 use super::merge::{Merge, Run};
+use crate::columns::{Builtin, Catalog, Layout, RestIndex, Target, Uses};
 use crate::error::StorageError;
 use crate::recent::{KeyCollector, SegmentKeys};
-use crate::segment::{EncodedSegment, EventIndex, Segment, SegmentWriter, sort, union_schema};
+use crate::segment::{EncodedSegment, EventIndex, FilterPlace, Segment, SegmentWriter, sort};
 
 /// Rows of a batch, if they are narrow.
 const BATCH_ROWS_MAX: usize = 8_192;
@@ -80,20 +80,31 @@ impl Rewrite {
         Ok(())
     }
 
-    /// Makes the file; `None` if no row is left. CPU work, at `pace`.
-    pub fn run(self, pace: &mut Pace) -> Result<Option<Rewritten>, StorageError> {
-        self.run_in(pace, BATCH_ROWS_MAX)
+    /// Makes the file, its columns chosen anew; `None` if no row is left. CPU work, at `pace`.
+    pub fn run(self, layout: &Layout, pace: &mut Pace) -> Result<Option<Rewritten>, StorageError> {
+        self.run_in(layout, pace, BATCH_ROWS_MAX)
     }
 
     /// As [`Self::run`], at most so many rows at a time.
-    pub(super) fn run_in(self, pace: &mut Pace, batch_rows_max: usize) -> Result<Option<Rewritten>, StorageError> {
+    pub(super) fn run_in(
+        self,
+        layout: &Layout,
+        pace: &mut Pace,
+        batch_rows_max: usize,
+    ) -> Result<Option<Rewritten>, StorageError> {
         let parts = self.sources.len() + usize::from(self.rows.is_some());
         let mut opened = Vec::with_capacity(self.sources.len());
         for source in self.sources {
             opened.push(Opened::new(source)?);
         }
-        let schemas = opened.iter().map(|file| file.metadata.schema());
-        let schema = union_schema(schemas.chain(self.rows.as_ref().map(RecordBatch::schema_ref)));
+        let mut uses = Uses::default();
+        for file in &opened {
+            file.count(&mut uses, &layout.catalog)?;
+        }
+        if let Some(rows) = &self.rows {
+            uses.add_batch(rows, &layout.catalog)?;
+        }
+        let target = Arc::new(Target::choose(uses, layout));
         let mut events: BTreeSet<String> = BTreeSet::new();
         let mut runs = Vec::with_capacity(parts);
         let mut batch_rows = batch_rows_max;
@@ -106,18 +117,18 @@ impl Rewrite {
             runs.push(file.into_run(rows)?);
         }
         if let Some(rows) = self.rows {
-            events.extend(names_of(&rows, &schema)?);
+            events.extend(names_of(&rows));
             let batches = Box::new(std::iter::once(Ok(rows)));
             runs.push(Run { name: "new rows".to_owned(), batches, without: RoaringBitmap::new() });
         }
-        let mut merge = Merge::new(runs, events, schema.clone())?;
+        let mut merge = Merge::new(runs, events, target.clone())?;
         let mut keys = KeyCollector::default();
         let mut writer = None;
         while let Some(batch) = merge.next_batch(batch_rows)? {
             keys.add(&batch)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
-                None => writer.insert(SegmentWriter::new(schema.clone())?),
+                None => writer.insert(SegmentWriter::new(target.schema.clone())?),
             };
             writer.write(&batch)?;
             pace.breathe()?;
@@ -163,6 +174,30 @@ impl Opened {
         Ok(Self { source, metadata, index })
     }
 
+    /// In how many rows each property occurs, by the footer: of rows that are left out too.
+    fn count(&self, uses: &mut Uses, catalog: &Catalog) -> Result<(), StorageError> {
+        let rows = self.source.segment.rows;
+        uses.add_rows(rows);
+        let groups = self.metadata.metadata().row_groups();
+        for column in Catalog::from_schema(self.metadata.schema()).columns() {
+            let Ok(at) = self.metadata.schema().index_of(&column.column) else { continue };
+            let nulls = |group: &RowGroupMetaData| group.columns().get(at)?.statistics()?.null_count_opt();
+            let nulls: Option<u64> = groups.iter().map(nulls).sum();
+            uses.add_column(column, nulls.map_or(rows, |nulls| rows.saturating_sub(nulls)));
+        }
+        let footer = self.metadata.metadata().file_metadata();
+        let corrupt = || StorageError::CorruptSegment {
+            path: self.source.segment.path.clone(),
+            what: "index of rest malformed".to_owned(),
+        };
+        let place = FilterPlace::of(footer.key_value_metadata(), RestIndex::FOOTER_KEY).map_err(|_| corrupt())?;
+        if let Some(place) = place {
+            let rest = place.bytes_in(&self.source.file).and_then(RestIndex::decode).ok_or_else(corrupt)?;
+            rest.iter().for_each(|(property, kind, set)| uses.add_in_rest(property, kind, set, catalog));
+        }
+        Ok(())
+    }
+
     /// How many rows take about so much memory.
     fn batch_rows(&self, bytes: u64) -> usize {
         let groups = self.metadata.metadata().row_groups();
@@ -199,11 +234,10 @@ fn index_of(entry: &KeyValue) -> Option<EventIndex> {
 }
 
 /// The event names of sorted rows.
-fn names_of(rows: &RecordBatch, schema: &SchemaRef) -> Result<Vec<String>, StorageError> {
-    let rows = crate::segment::widen(rows, schema)?;
+fn names_of(rows: &RecordBatch) -> Vec<String> {
     let mut index = EventIndex::default();
-    if let Some(names) = rows.column_by_name(crate::columns::Builtin::Event.name()) {
+    if let Some(names) = rows.column_by_name(Builtin::Event.name()) {
         index.append_sorted(names);
     }
-    Ok(index.iter().map(|(name, _)| name.to_owned()).collect())
+    index.iter().map(|(name, _)| name.to_owned()).collect()
 }

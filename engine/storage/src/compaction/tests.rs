@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
 use footfall_model::{Event, Shard, StoredEvent, Uid, Value};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ use roaring::RoaringBitmap;
 
 use super::rewrite::{Rewrite, Rewritten, Source};
 use super::{GONE, Pace};
-use crate::columns::{Catalog, RowReader, to_batch};
+use crate::columns::{Catalog, ColumnBudget, Layout, RowReader, TableColumns, to_batch};
 use crate::error::StorageError;
 use crate::recent::SegmentKeys;
 use crate::segment::{EncodedSegment, EventIndex, Segment, encode, sort};
@@ -42,7 +43,13 @@ fn stored(row: &Row, received_at: i64) -> StoredEvent {
 }
 
 fn batch(rows: &[StoredEvent], catalog: &mut Arc<Catalog>) -> RecordBatch {
-    to_batch(rows.iter(), catalog).unwrap()
+    to_batch(rows.iter(), catalog, &ColumnBudget::of_live_rows(3)).unwrap().0
+}
+
+/// Fewer columns than there are properties, so that they move in and out of `rest`.
+fn layout(catalog: &Arc<Catalog>) -> Layout {
+    let table = Arc::new(TableColumns::of(&Schema::empty(), 2));
+    Layout { catalog: catalog.clone(), budget: ColumnBudget::of_segment(2), table }
 }
 
 fn segment(name: &str, file: &EncodedSegment) -> Arc<Segment> {
@@ -103,7 +110,7 @@ fn check(runs: Vec<Vec<(Row, bool)>>, new: Vec<Row>, batch_rows: usize) {
         rewrite.add_rows(&batch(&new, &mut catalog)).unwrap();
     }
     expected.extend(new);
-    let rewritten = rewrite.run_in(&mut Pace::unbounded(), batch_rows).unwrap();
+    let rewritten = rewrite.run_in(&layout(&catalog), &mut Pace::unbounded(), batch_rows).unwrap();
     let Some(Rewritten { file, keys, places }) = rewritten else {
         assert!(expected.is_empty(), "no file although rows are left");
         return;
@@ -157,7 +164,7 @@ fn a_damaged_or_misplaced_source_gives_no_file() {
     let run = |source: Source| {
         let mut rewrite = Rewrite::default();
         rewrite.add_segment(source);
-        rewrite.run(&mut Pace::unbounded()).map(drop)
+        rewrite.run(&layout(&catalog), &mut Pace::unbounded()).map(drop)
     };
     assert!(run(source("sound", &rows, RoaringBitmap::new())).is_ok());
     for at in [4, 100, 700] {
@@ -182,5 +189,5 @@ fn work_ends_when_it_is_told_to() {
     let mut rewrite = Rewrite::default();
     rewrite.add_segment(source("run", &batch(&rows, &mut catalog), RoaringBitmap::new()));
     let mut pace = Pace::new(50, Arc::new(AtomicBool::new(true)));
-    assert!(matches!(rewrite.run(&mut pace).map(drop), Err(StorageError::Closed)));
+    assert!(matches!(rewrite.run(&layout(&catalog), &mut pace).map(drop), Err(StorageError::Closed)));
 }

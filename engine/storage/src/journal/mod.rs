@@ -122,6 +122,7 @@ impl Journal {
             adds: vec![encoded.add],
             removes: Vec::new(),
             schema: None,
+            properties: Vec::new(),
             transaction: Some(transaction),
             positions: Vec::new(),
         })
@@ -177,6 +178,7 @@ impl Journal {
             adds: vec![encoded.add],
             removes: sources.iter().map(|entry| entry.path.clone()).collect(),
             schema: None,
+            properties: Vec::new(),
             transaction: None,
             positions: Vec::new(),
         })

@@ -2,6 +2,7 @@ use footfall_model::{Event, Uid, Value};
 use proptest::prelude::*;
 
 use super::*;
+use crate::columns::ColumnBudget;
 use crate::kept::{KeptBudget, KeptLimits};
 
 const FOLLOWERS: usize = 3;
@@ -118,7 +119,7 @@ impl Model {
     fn seal(&mut self) {
         let blocks = self.live.tail_below(u64::MAX);
         if !blocks.is_empty() {
-            self.live.install(seal(&blocks, &mut self.catalog).unwrap());
+            self.live.install(seal(&blocks, &mut self.catalog, &ColumnBudget::of_live_rows(2)).unwrap());
         }
     }
 
@@ -195,7 +196,7 @@ fn kept_rows_are_bounded_by_bytes_and_by_what_others_keep() {
         let mut model = Model::new(KeptLimits { rows_max: 0, bytes_max: 0 });
         model.run(&Step::Append { rows: 100 });
         model.run(&Step::Publish { blocks: 1 });
-        seal(&model.live.tail_below(u64::MAX), &mut model.catalog).unwrap()
+        seal(&model.live.tail_below(u64::MAX), &mut model.catalog, &ColumnBudget::of_live_rows(2)).unwrap()
     };
     let bytes = chunk.bytes();
     let budget = KeptBudget::new(bytes * 3);

@@ -223,7 +223,7 @@ impl ProjectStore {
         // Before the look, for a flush may be sealing the same rows.
         let mut catalog = self.catalog.lock();
         let Some(blocks) = self.state.lock().tail_to_seal(self.options.seal_rows) else { return false };
-        match seal(&blocks, &mut catalog) {
+        match seal(&blocks, &mut catalog, &self.live_budget()) {
             Ok(chunk) => self.state.lock().live.install(chunk),
             Err(error) => {
                 tracing::error!(%error, "live rows could not be turned into columns");

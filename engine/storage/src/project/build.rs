@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{Int64Type, TimestampMillisecondType};
 use footfall_model::{Shard, Uid};
 
 use super::flush::Cut;
-use crate::columns::Builtin;
+use crate::columns::{Builtin, Layout, union};
 use crate::compaction::Pace;
 use crate::compaction::rewrite::Rewrite;
 use crate::error::StorageError;
 use crate::live::LiveChunk;
 use crate::recent::SegmentKeys;
-use crate::segment::{EncodedSegment, Segment, day_of, encode, sort, union};
+use crate::segment::{EncodedSegment, Segment, day_of, encode, sort};
 use crate::table::{AddFile, ColumnStats};
 
 /// What one new segment is made of: rows of live chunks, and what is left of segments that it replaces. Only row
@@ -60,16 +60,16 @@ fn rows_by_place(chunk: &LiveChunk, masked: &roaring::RoaringTreemap) -> BTreeMa
 pub(super) fn build(
     live: &[(Arc<LiveChunk>, UInt32Array)],
     mut rewrite: Rewrite,
+    layout: &Layout,
 ) -> Result<Option<(SegmentKeys, EncodedSegment)>, StorageError> {
     let parts =
         live.iter().map(|(chunk, rows)| take_record_batch(&chunk.batch, rows)).collect::<Result<Vec<_>, _>>()?;
-    let rows = union(&parts)?.filter(|rows| rows.num_rows() > 0);
-    let rows = rows.map(|rows| without_empty_columns(&rows)).transpose()?;
+    let rows = union(&parts, layout)?.filter(|rows| rows.num_rows() > 0);
     if !rewrite.is_empty() {
         if let Some(rows) = &rows {
             rewrite.add_rows(rows)?;
         }
-        let rewritten = rewrite.run(&mut Pace::unbounded())?;
+        let rewritten = rewrite.run(layout, &mut Pace::unbounded())?;
         return Ok(rewritten.map(|rewritten| (rewritten.keys, rewritten.file)));
     }
     let Some(rows) = rows else { return Ok(None) };
@@ -77,16 +77,6 @@ pub(super) fn build(
     let keys = SegmentKeys::of_rows(&sorted)?;
     let encoded = encode(&sorted, keys.hashes())?;
     Ok(Some((keys, encoded)))
-}
-
-/// A property has a column only in the segments where it occurs.
-fn without_empty_columns(rows: &RecordBatch) -> Result<RecordBatch, StorageError> {
-    let occurs = |index: &usize| {
-        let builtin = Builtin::ALL.len();
-        *index < builtin || rows.column(*index).null_count() < rows.num_rows()
-    };
-    let kept: Vec<usize> = (0..rows.num_columns()).filter(occurs).collect();
-    Ok(rows.project(&kept)?)
 }
 
 pub(super) fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> Segment {

@@ -17,7 +17,9 @@ use tokio::sync::MutexGuard;
 
 use super::build::{add_file, new_segment};
 use super::flush::may_have_landed;
+use super::tables::table_schema;
 use super::{Masks, Pending, ProjectStore, Replaced, State, Unfinished, run_blocking};
+use crate::columns::{ColumnBudget, Layout, TableColumns};
 use crate::compaction::policy::{self, CompactionMode, CompactionPolicy, Run};
 use crate::compaction::rewrite::{Rewrite, Rewritten, Source};
 use crate::compaction::{GONE, Pace};
@@ -89,7 +91,13 @@ impl ProjectStore {
     ) -> Result<Option<Merged>, StorageError> {
         let Some(sources) = self.choose(policy, mode) else { return Ok(None) };
         let Some((day, shard)) = sources.first().map(|s| (s.day, s.shard)) else { return Ok(None) };
-        let Some(rewritten) = self.rewrite_all(&sources, pace.clone()).await? else { return Ok(None) };
+        // Flushes alone give the table columns, and list what has none: the commit may be older than theirs when it lands.
+        let layout = Layout {
+            catalog: self.catalog.lock().clone(),
+            budget: ColumnBudget::of_segment(self.options.columns_max),
+            table: Arc::new(TableColumns::fixed(&self.events.snapshot().schema)),
+        };
+        let Some(rewritten) = self.rewrite_all(&sources, &layout, pace.clone()).await? else { return Ok(None) };
         let Rewritten { file, keys, places } = rewritten;
         let segment = Arc::new(new_segment(day, shard, &file));
         let add = add_file(&segment, &file);
@@ -104,7 +112,9 @@ impl ProjectStore {
             at: Utc::now(),
             adds: vec![add],
             removes: sources.iter().map(|source| source.path.clone()).collect(),
-            schema: None,
+            // What rewritten rows no longer have columns for goes there.
+            schema: Some(table_schema(&layout.table.added_schema(&layout.catalog))),
+            properties: Vec::new(),
             transaction: None,
             positions: Vec::new(),
         };
@@ -159,13 +169,19 @@ impl ProjectStore {
         Some(choice.runs.iter().filter_map(|place| runs.get(*place).cloned()).collect())
     }
 
-    async fn rewrite_all(&self, sources: &[Arc<Segment>], mut pace: Pace) -> Result<Option<Rewritten>, StorageError> {
+    async fn rewrite_all(
+        &self,
+        sources: &[Arc<Segment>],
+        layout: &Layout,
+        mut pace: Pace,
+    ) -> Result<Option<Rewritten>, StorageError> {
         let mut rewrite = Rewrite::default();
         for segment in sources {
             let file = self.files.whole(segment).await?;
             rewrite.add_segment(Source { segment: segment.clone(), file, without: Default::default() });
         }
-        run_blocking(move || rewrite.run(&mut pace)).await
+        let layout = layout.clone();
+        run_blocking(move || rewrite.run(&layout, &mut pace)).await
     }
 
     fn are_listed(&self, sources: &[Arc<Segment>]) -> bool {

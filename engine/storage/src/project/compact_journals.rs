@@ -160,6 +160,7 @@ impl ProjectStore {
             adds: vec![add],
             removes: sources.iter().map(|source| source.path.clone()).collect(),
             schema: None,
+            properties: Vec::new(),
             transaction: None,
             positions: Vec::new(),
         })

@@ -22,9 +22,9 @@ use object_store::path::Path;
 
 use super::append::{settled, wait_for_all};
 use super::build::{add_file, build, new_segment, plans};
-use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, table_schema, user_batch};
+use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, WITHOUT_COLUMNS, table_schema, user_batch};
 use super::{Masks, ProjectStore, SegmentSet, State, Unfinished, run_blocking};
-use crate::columns::Catalog;
+use crate::columns::{Catalog, ColumnBudget, Layout, TableColumns};
 use crate::compaction::rewrite::{Rewrite, Source};
 use crate::error::StorageError;
 use crate::failpoint;
@@ -213,7 +213,7 @@ impl ProjectStore {
         let mut catalog = self.catalog.lock();
         let blocks = self.state.lock().live.tail_below(position);
         if !blocks.is_empty() {
-            let chunk = seal(&blocks, &mut catalog)?;
+            let chunk = seal(&blocks, &mut catalog, &self.live_budget())?;
             self.state.lock().live.install(chunk);
         }
         Ok(catalog.clone())
@@ -221,13 +221,16 @@ impl ProjectStore {
 
     /// Puts the new files; what is left to do are commits. `files` is what may be in the store when this fails.
     async fn write(self: &Arc<Self>, cut: Cut, files: &mut Vec<Path>) -> Result<Written, StorageError> {
+        let layout = self.layout(&cut.catalog);
         let mut added = Vec::new();
         let mut adds = Vec::new();
         let mut removed = Vec::new();
         for ((day, shard), plan) in plans(&cut) {
             removed.extend(plan.replaces.iter().map(|s| s.path.clone()));
             let rewrite = self.rewrite(plan.replaces, &cut).await?;
-            let Some((keys, encoded)) = run_blocking(move || build(&plan.live, rewrite)).await? else { continue };
+            let of_segment = layout.clone();
+            let built = run_blocking(move || build(&plan.live, rewrite, &of_segment)).await?;
+            let Some((keys, encoded)) = built else { continue };
             let segment = new_segment(day, shard, &encoded);
             adds.push(add_file(&segment, &encoded));
             files.push(self.files.location(&segment));
@@ -253,7 +256,8 @@ impl ProjectStore {
                 at: Utc::now(),
                 adds,
                 removes: removed.clone(),
-                schema: Some(table_schema(&cut.catalog)),
+                schema: Some(table_schema(&layout.table.added_schema(&layout.catalog))),
+                properties: vec![(WITHOUT_COLUMNS.to_owned(), cut.catalog.without_columns(&layout.table))],
                 transaction: Some(self.transaction(cut.flushed.events, cut.lsn)),
                 positions,
             },
@@ -261,6 +265,17 @@ impl ProjectStore {
             removed,
             imports: cut.imports,
         })
+    }
+
+    /// How rows become segments that join the events table as it is now. The commit that adds them has to carry the
+    /// schema and the list of [`WITHOUT_COLUMNS`] that come of it.
+    pub(super) fn layout(&self, catalog: &Arc<Catalog>) -> Layout {
+        let columns_max = self.options.columns_max;
+        Layout {
+            catalog: catalog.clone(),
+            budget: ColumnBudget::of_segment(columns_max),
+            table: Arc::new(TableColumns::of(&self.events.snapshot().schema, columns_max)),
+        }
     }
 
     /// `from` is what the rows rest on, not what the table says now: a commit of the process before that arrives late
@@ -329,6 +344,7 @@ impl ProjectStore {
             adds: vec![add],
             removes: Vec::new(),
             schema: None,
+            properties: Vec::new(),
             transaction: Some(transaction),
             positions: Vec::new(),
         };

@@ -65,7 +65,7 @@ use parking_lot::Mutex;
 use roaring::{RoaringBitmap, RoaringTreemap};
 use tokio::sync::watch;
 
-use crate::columns::Catalog;
+use crate::columns::{Catalog, ColumnBudget};
 use crate::error::StorageError;
 use crate::journal::{Journal, JournalRows, ProfileEntry, RejectedEvent};
 use crate::kept::KeptLimits;
@@ -89,6 +89,8 @@ pub struct ProjectOptions {
     pub live_rows_max: usize,
     /// Memory in live rows at which they do.
     pub live_bytes_max: usize,
+    /// Property columns of a segment, and of sealed live rows, at most; what is left of a row is in its `rest`.
+    pub columns_max: usize,
     /// Flushed rows kept in memory for those who follow the arrivals.
     pub kept: KeptLimits,
 }
@@ -312,6 +314,10 @@ impl LiveKeys {
 impl ProjectStore {
     pub fn id(&self) -> ProjectId {
         self.id
+    }
+
+    fn live_budget(&self) -> ColumnBudget {
+        ColumnBudget::of_live_rows(self.options.columns_max)
     }
 
     /// Memory that live rows take, about: of events, and of journals.

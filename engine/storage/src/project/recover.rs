@@ -9,7 +9,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::record::{EVENTS_RECORD, EventsRecord, PROFILES_RECORD, ProfilesRecord};
-use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, events_definition, load_users, segment_of, users_definition};
+use super::tables::{
+    IMPORT_APP_ID, RECEIVED_APP_ID, WITHOUT_COLUMNS, events_definition, load_users, segment_of, users_definition,
+};
 use super::{Group, Imports, LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State, Unflushed};
 use crate::columns::Catalog;
 use crate::error::StorageError;
@@ -95,6 +97,10 @@ impl ProjectStore {
         for file in &users.snapshot().files {
             load_users(shared.store.as_ref(), &users_root, file, &mut directory).await?;
         }
+        let mut catalog = Catalog::from_schema(&snapshot.schema);
+        if let Some(without_columns) = snapshot.properties.get(WITHOUT_COLUMNS) {
+            catalog.restore(without_columns).map_err(StorageError::CorruptProperties)?;
+        }
         let rejected_rows = rejected.rows::<RejectedEvent>(&log_app_id)?;
         let profile_rows = profiles.rows::<ProfileEntry>(&log_app_id)?;
         // Arrival goes on where it stopped, whatever the clock says now (P2).
@@ -112,7 +118,7 @@ impl ProjectStore {
             store: shared.store.clone(),
             users_root,
             keys: shared.keys.clone(),
-            catalog: Mutex::new(Arc::new(Catalog::from_schema(&snapshot.schema))),
+            catalog: Mutex::new(Arc::new(catalog)),
             state: Mutex::new(State {
                 users: directory,
                 live: LiveRows::new(kept),

@@ -84,7 +84,7 @@ impl ProjectStore {
             Tail::Empty => {}
             Tail::Chunk(chunk) => snapshot.live.push(chunk),
             Tail::Blocks(blocks) => {
-                let chunk = seal(&blocks, &mut catalog)?;
+                let chunk = seal(&blocks, &mut catalog, &self.live_budget())?;
                 self.state.lock().live.remember_tail(&chunk);
                 snapshot.live.push(chunk);
                 snapshot.catalog = catalog.clone();

@@ -23,9 +23,12 @@ pub(super) const RECEIVED_APP_ID: &str = "footfall-received-at";
 /// Prefix of the applications of the events table that hold the last part applied of each import (P6).
 pub(super) const IMPORT_APP_ID: &str = "footfall-import-";
 
-/// The schema of the events table: segment columns, then the partition columns.
-pub(super) fn table_schema(catalog: &Catalog) -> SchemaRef {
-    let mut fields: Vec<_> = catalog.schema().fields().iter().cloned().collect();
+/// Property of the events table: what has no column in any file ([`Catalog::without_columns`]).
+pub(super) const WITHOUT_COLUMNS: &str = "footfall.withoutColumns";
+
+/// A schema of the events table: segment columns, then the partition columns.
+pub(super) fn table_schema(columns: &Schema) -> SchemaRef {
+    let mut fields: Vec<_> = columns.fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new("day", DataType::Date32, true)));
     fields.push(Arc::new(Field::new("shard", DataType::Int32, true)));
     Arc::new(Schema::new(fields))
@@ -34,7 +37,7 @@ pub(super) fn table_schema(catalog: &Catalog) -> SchemaRef {
 pub(super) fn events_definition(id: ProjectId) -> TableDefinition {
     TableDefinition {
         name: format!("footfall project {id} events"),
-        schema: table_schema(&Catalog::default()),
+        schema: table_schema(&Catalog::default().schema()),
         partition_columns: vec!["day".to_owned(), "shard".to_owned()],
         stats_columns: vec![Builtin::Time.name().to_owned()],
     }

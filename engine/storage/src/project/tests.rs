@@ -112,8 +112,24 @@ fn event((key, version): (u8, u8)) -> Event {
         insert_id: format!("i{key}"),
         // One key in seven is generated: never a duplicate.
         insert_id_generated: key == 13,
-        properties: vec![("v".into(), Value::Int(version.into())), ("t".into(), Value::Text("x\"y".into()))],
+        properties: properties(key, version),
     }
+}
+
+/// Two that every event has, and others of changing types that only some have.
+fn properties(key: u8, version: u8) -> Vec<(String, Value)> {
+    let mut properties = vec![("v".into(), Value::Int(version.into())), ("t".into(), Value::Text("x\"y".into()))];
+    let more = [
+        ("a b", Value::Float(1e16)),
+        ("v2", Value::Null),
+        ("é\"", Value::Bool(version == 1)),
+        ("v2", Value::List(vec![Value::Text("x".into()), Value::Text("\\".into())])),
+        ("rest", Value::Map(vec![("k".into(), Value::Float(2.0)), ("j".into(), Value::List(vec![]))])),
+        ("a b", Value::Int(i64::MAX)),
+    ];
+    let (name, value) = more[usize::from(key % 6)].clone();
+    properties.push((name.into(), value));
+    properties
 }
 
 fn update(kind: u8) -> ProfileUpdate {
@@ -162,8 +178,15 @@ impl Fixture {
             kept: KeptBudget::new(0),
         };
         let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
-        let options =
-            ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 1 << 20, live_bytes_max: usize::MAX, kept };
+        let options = ProjectOptions {
+            shards: 2,
+            seal_rows: 6,
+            live_rows_max: 1 << 20,
+            live_bytes_max: usize::MAX,
+            // Fewer than there are, so that columns move in and out of `rest`.
+            columns_max: 3,
+            kept,
+        };
         let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
         Self { dir, objects, log, store, query: None }
     }
@@ -227,6 +250,14 @@ impl Fixture {
         let events = self.events().await;
         let seen: Vec<_> =
             events.iter().map(|row| (row.received_at, row.event.insert_id.clone(), version(row))).collect();
+        for row in &events {
+            let event = &row.event;
+            let expected =
+                (0..13).map(|key| self::event((key, version(row) as u8))).find(|e| e.insert_id == event.insert_id);
+            // Generated insert ids are the other ones.
+            let expected = expected.map_or_else(|| properties(13, version(row) as u8), |e| e.properties);
+            assert_eq!(model::sorted(&event.properties), model::sorted(&expected), "{claim}: properties");
+        }
         assert_eq!(seen, model.events(), "{claim}: events");
         if let Some((snapshot, expected)) = &self.query {
             assert_eq!(&self.events_of(snapshot).await, expected, "{claim}: a query that began earlier");

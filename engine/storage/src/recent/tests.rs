@@ -6,7 +6,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 
 use super::*;
-use crate::columns::{Catalog, to_batch};
+use crate::columns::{Catalog, ColumnBudget, to_batch};
 use crate::keys::event_key;
 use crate::segment::{EncodedSegment, SegmentCaches, encode, sort};
 
@@ -27,7 +27,9 @@ fn event(n: u64) -> Event {
 fn encoded(events: impl Iterator<Item = Event>) -> (EncodedSegment, usize) {
     let stored = |(row, event)| StoredEvent { event, uid: Uid::new(Shard(0), 1), received_at: row as i64 };
     let rows: Vec<StoredEvent> = events.enumerate().map(stored).collect();
-    let sorted = sort(&to_batch(rows.iter(), &mut Arc::new(Catalog::default())).unwrap()).unwrap();
+    let budget = ColumnBudget::of_live_rows(2);
+    let (batch, _) = to_batch(rows.iter(), &mut Arc::new(Catalog::default()), &budget).unwrap();
+    let sorted = sort(&batch).unwrap();
     let keys = SegmentKeys::of_rows(&sorted).unwrap();
     let without = encode(&sorted, &[]).unwrap().bytes.len();
     (encode(&sorted, keys.hashes()).unwrap(), without)

@@ -1,8 +1,8 @@
 //! Opening and reading segment files, through bounded caches of footers and column chunks.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
@@ -22,7 +22,8 @@ use quick_cache::sync::Cache;
 use super::filter::FilterPlace;
 use super::{EventIndex, KeyFilter, Segment};
 use crate::StorageError;
-use crate::columns::{Builtin, Catalog};
+use crate::census::Census;
+use crate::columns::{Builtin, Catalog, RestIndex};
 
 /// How much of a file's end is read in the hope that it holds the whole footer.
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
@@ -33,8 +34,14 @@ pub struct OpenSegment {
     pub index: EventIndex,
     /// The property columns that occur in this file.
     pub catalog: Catalog,
+    /// Where it says which properties are in its `rest` column; nowhere if it has none.
+    rest: Option<FilterPlace>,
+    rest_index: OnceLock<Arc<RestIndex>>,
     /// Files written before there were filters have none.
     filter: Option<FilterPlace>,
+    /// Files written before there were censuses have none.
+    census: Option<FilterPlace>,
+    census_bytes: OnceLock<Bytes>,
 }
 
 impl OpenSegment {
@@ -129,11 +136,24 @@ impl SegmentFiles {
             .ok_or_else(|| corrupt("event index missing or malformed"))?;
         let filter = value(FilterPlace::FOOTER_KEY).map(serde_json::from_str).transpose();
         let filter = filter.map_err(|_| corrupt("place of the key filter malformed"))?;
+        let census = value(Census::FOOTER_KEY).map(serde_json::from_str).transpose();
+        let census = census.map_err(|_| corrupt("place of the census malformed"))?;
+        let rest = value(RestIndex::FOOTER_KEY).map(serde_json::from_str).transpose();
+        let rest = rest.map_err(|_| corrupt("place of the index of rest malformed"))?;
         if index.total() != segment.rows || metadata.metadata().file_metadata().num_rows() as u64 != segment.rows {
             return Err(corrupt("row count differs from the table's"));
         }
         let catalog = Catalog::from_schema(metadata.schema());
-        let open = Arc::new(OpenSegment { metadata, index, catalog, filter });
+        let open = Arc::new(OpenSegment {
+            metadata,
+            index,
+            catalog,
+            rest,
+            rest_index: OnceLock::new(),
+            filter,
+            census,
+            census_bytes: OnceLock::new(),
+        });
         self.caches.footers.insert(location, open.clone());
         Ok(open)
     }
@@ -142,7 +162,45 @@ impl SegmentFiles {
     pub(crate) async fn read_filter(&self, segment: &Segment) -> Result<Option<KeyFilter>, StorageError> {
         let open = self.open(segment).await?;
         let Some(place) = &open.filter else { return Ok(None) };
-        let corrupt = || StorageError::CorruptSegment { path: segment.path.clone(), what: "key filter".to_owned() };
+        let bytes = self.read_block(segment, place, "key filter").await?;
+        KeyFilter::decode(bytes).map(Some).ok_or_else(|| corrupt_block(segment, "key filter"))
+    }
+
+    /// Reads the census of the segment's rows; `None` if the file has none. Its bytes are kept with the footer.
+    pub(crate) async fn read_census(&self, segment: &Segment) -> Result<Option<Census>, StorageError> {
+        let open = self.open(segment).await?;
+        let bytes = match (&open.census, open.census_bytes.get()) {
+            (None, _) => return Ok(None),
+            (_, Some(bytes)) => bytes.clone(),
+            (Some(place), None) => {
+                let bytes = self.read_block(segment, place, "census").await?;
+                open.census_bytes.get_or_init(|| bytes).clone()
+            }
+        };
+        Census::decode(&bytes).map(Some).ok_or_else(|| corrupt_block(segment, "census"))
+    }
+
+    /// Which properties are in the segment's `rest` column. Read once and kept with the footer.
+    pub async fn rest(&self, segment: &Segment, open: &OpenSegment) -> Result<Arc<RestIndex>, StorageError> {
+        match (&open.rest, open.rest_index.get()) {
+            (None, _) => Ok(Arc::default()),
+            (_, Some(index)) => Ok(index.clone()),
+            (Some(place), None) => {
+                let bytes = self.read_block(segment, place, "index of rest").await?;
+                let index = RestIndex::decode(&bytes).ok_or_else(|| corrupt_block(segment, "index of rest"))?;
+                Ok(open.rest_index.get_or_init(|| Arc::new(index)).clone())
+            }
+        }
+    }
+
+    /// A block behind the last row group.
+    async fn read_block(
+        &self,
+        segment: &Segment,
+        place: &FilterPlace,
+        what: &'static str,
+    ) -> Result<Bytes, StorageError> {
+        let corrupt = || corrupt_block(segment, what);
         let end = place.offset.checked_add(place.bytes).filter(|end| *end <= segment.bytes).ok_or_else(corrupt)?;
         let bytes = match place.bytes {
             0 => Bytes::new(),
@@ -151,7 +209,7 @@ impl SegmentFiles {
         if crc32c::crc32c(&bytes) != place.crc32c {
             return Err(corrupt());
         }
-        KeyFilter::decode(bytes).map(Some).ok_or_else(corrupt)
+        Ok(bytes)
     }
 
     /// Streams the named columns of the given rows (ascending, disjoint; `None` is all), in file order. Names that the
@@ -227,6 +285,10 @@ impl SegmentFiles {
         self.caches.fetched_bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
         self.store.get_range(location, range).await
     }
+}
+
+fn corrupt_block(segment: &Segment, what: &str) -> StorageError {
+    StorageError::CorruptSegment { path: segment.path.clone(), what: what.to_owned() }
 }
 
 fn selection(rows: &[Range<usize>], total: usize) -> RowSelection {

@@ -16,6 +16,7 @@
 //! A filter only says no for certain. 1 in 256 strangers passes it.
 
 use bytes::Bytes;
+use parquet::file::metadata::KeyValue;
 use serde::{Deserialize, Serialize};
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
@@ -36,6 +37,19 @@ pub struct FilterPlace {
 }
 
 impl FilterPlace {
+    /// The place among a footer's entries, under a key.
+    pub fn of(entries: Option<&Vec<KeyValue>>, key: &str) -> serde_json::Result<Option<Self>> {
+        let entry = entries.into_iter().flatten().find(|entry| entry.key == key);
+        entry.and_then(|entry| entry.value.as_deref()).map(serde_json::from_str).transpose()
+    }
+
+    /// Its bytes in a file that is in memory, if they are sound.
+    pub fn bytes_in<'a>(&self, file: &'a [u8]) -> Option<&'a [u8]> {
+        let start = usize::try_from(self.offset).ok()?;
+        let end = start.checked_add(usize::try_from(self.bytes).ok()?)?;
+        file.get(start..end).filter(|bytes| crc32c::crc32c(bytes) == self.crc32c)
+    }
+
     /// Key of the place in the Parquet footer.
     pub const FOOTER_KEY: &'static str = "footfall.key_filter";
 }

@@ -7,17 +7,22 @@
 //! - S1: all rows of a segment have the shard and the UTC day that its path says.
 //! - S2: rows are in order, and the event index covers them without gaps.
 //! - S3: a path is never written twice.
+//! - S4: what its `rest` column holds is told by a block that the footer names (`footfall.rest`), so that the column is read only for those
+//!   properties; none of them has a column in the same file (B1 of `columns`).
 
 mod file;
 mod filter;
 mod index;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use file::{OpenSegment, SegmentCaches, SegmentFiles};
+pub(crate) use filter::FilterPlace;
 pub use filter::KeyFilter;
 pub use index::EventIndex;
+pub(crate) use write::SegmentWriter;
 pub use write::{EncodedSegment, encode, sort};
-pub(crate) use write::{SegmentWriter, union, union_schema, widen};
 
 use std::ops::RangeInclusive;
 

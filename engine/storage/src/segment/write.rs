@@ -2,11 +2,10 @@
 //! difference at 10 × in speed and 2–8 × in size.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::compute::{SortColumn, lexsort_to_indices, max, min, take_record_batch};
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -17,7 +16,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::EventIndex;
 use super::filter::{FilterPlace, KeyFilter};
-use crate::columns::Builtin;
+use crate::census::Census;
+use crate::columns::{Builtin, RestIndex};
 
 /// Rows per row group: large enough that a column chunk is one read, small enough to bound decode memory.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -64,13 +64,23 @@ pub(crate) struct SegmentWriter {
     rows: u64,
     time: Option<(i64, i64)>,
     received: Option<(i64, i64)>,
+    census: Census,
+    rest: RestIndex,
 }
 
 impl SegmentWriter {
     pub fn new(schema: SchemaRef) -> Result<Self, ParquetError> {
         let properties = writer_properties(&schema)?;
         let writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties))?;
-        Ok(Self { writer, index: EventIndex::default(), rows: 0, time: None, received: None })
+        Ok(Self {
+            writer,
+            index: EventIndex::default(),
+            rows: 0,
+            time: None,
+            received: None,
+            census: Census::default(),
+            rest: RestIndex::default(),
+        })
     }
 
     pub fn write(&mut self, sorted: &RecordBatch) -> Result<(), ParquetError> {
@@ -80,24 +90,23 @@ impl SegmentWriter {
         let received = column(sorted, Builtin::ReceivedAt)?;
         self.received = wider(self.received, received.as_primitive::<TimestampMicrosecondType>());
         self.rows += sorted.num_rows() as u64;
+        self.census.add(Census::of(sorted, |_| true)?);
+        self.rest.add(RestIndex::of(sorted)?);
         self.writer.write(sorted)
     }
 
     /// Ends the file. `hashes`: of all rows' keys, ascending.
     pub fn finish(self, hashes: &[u64]) -> Result<EncodedSegment, ParquetError> {
-        let Self { mut writer, index, rows, time, received } = self;
+        let Self { mut writer, index, rows, time, received, census, rest } = self;
         writer.append_key_value_metadata(KeyValue::new(EventIndex::FOOTER_KEY.to_owned(), index.to_json()));
         // What comes now lies behind the last row group.
         writer.flush()?;
         if let Some(filter) = KeyFilter::encode(hashes) {
-            let place = FilterPlace {
-                offset: writer.bytes_written() as u64,
-                bytes: filter.len() as u64,
-                crc32c: crc32c::crc32c(&filter),
-            };
-            writer.write_all(&filter)?;
-            let place = serde_json::to_string(&place).map_err(|e| ParquetError::External(Box::new(e)))?;
-            writer.append_key_value_metadata(KeyValue::new(FilterPlace::FOOTER_KEY.to_owned(), place));
+            append_block(&mut writer, FilterPlace::FOOTER_KEY, &filter)?;
+        }
+        append_block(&mut writer, Census::FOOTER_KEY, &census.encode())?;
+        if !rest.is_empty() {
+            append_block(&mut writer, RestIndex::FOOTER_KEY, &rest.encode())?;
         }
         let file = writer.into_inner()?;
         let (time_min, time_max) = time.unwrap_or_default();
@@ -120,6 +129,16 @@ fn wider<T: ArrowNumericType<Native = i64>>(
 ) -> Option<(i64, i64)> {
     let Some((low, high)) = min(values).zip(max(values)) else { return seen };
     Some(seen.map_or((low, high), |(lowest, highest)| (lowest.min(low), highest.max(high))))
+}
+
+/// Writes bytes behind the last row group, and their place into the footer.
+fn append_block(writer: &mut ArrowWriter<Vec<u8>>, key: &str, block: &[u8]) -> Result<(), ParquetError> {
+    let place =
+        FilterPlace { offset: writer.bytes_written() as u64, bytes: block.len() as u64, crc32c: crc32c::crc32c(block) };
+    writer.write_all(block)?;
+    let place = serde_json::to_string(&place).map_err(|e| ParquetError::External(Box::new(e)))?;
+    writer.append_key_value_metadata(KeyValue::new(key.to_owned(), place));
+    Ok(())
 }
 
 fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError> {
@@ -161,32 +180,4 @@ fn delta(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterProperties
         .set_column_dictionary_enabled(path.clone(), false)
         .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
         .set_column_compression(path, Compression::UNCOMPRESSED)
-}
-
-/// Rows of several batches as one, under the union of their columns.
-pub(crate) fn union(batches: &[RecordBatch]) -> Result<Option<RecordBatch>, ArrowError> {
-    if batches.is_empty() {
-        return Ok(None);
-    }
-    let schema = union_schema(batches.iter().map(RecordBatch::schema_ref));
-    let widened = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
-    arrow::compute::concat_batches(&schema, &widened).map(Some)
-}
-
-/// The columns of all schemas, in the order in which they are first met.
-pub(crate) fn union_schema<'a>(schemas: impl IntoIterator<Item = &'a SchemaRef>) -> SchemaRef {
-    let mut known = hashbrown::HashSet::new();
-    let fields =
-        schemas.into_iter().flat_map(|schema| schema.fields()).filter(|field| known.insert(field.name().as_str()));
-    Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-}
-
-/// The batch with all columns of `schema`; those that it lacks are null.
-pub(crate) fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let arrays = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
-        Some(array) if array.data_type() == field.data_type() => Ok(array.clone()),
-        Some(array) => arrow::compute::cast(array, field.data_type()),
-        None => Ok(arrow::array::new_null_array(field.data_type(), batch.num_rows())),
-    });
-    RecordBatch::try_new(schema.clone(), arrays.collect::<Result<Vec<_>, _>>()?)
 }

@@ -21,6 +21,9 @@ pub struct TableCommit {
     /// Columns the table must have from this version on. Columns it has already are checked, missing ones are
     /// appended in this order; columns absent here stay. Concurrent growth by other writers is merged.
     pub schema: Option<SchemaRef>,
+    /// Table properties that have these values from this version on. An empty value, or the empty list `[]`, is not
+    /// written where the table has none.
+    pub properties: Vec<(String, String)>,
     /// Compare-and-set that makes the commit land exactly once. Without it the file names play that part.
     pub transaction: Option<Transaction>,
     /// Versions of further applications, set in the same atomic step and not compared with what they were: things that

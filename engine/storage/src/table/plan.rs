@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use deltalake_core::kernel::{Action, Add, MetadataExt as _, Remove, Transaction as TransactionAction};
+use deltalake_core::DeltaTableError;
+use deltalake_core::kernel::{Action, Add, Metadata, MetadataExt as _, Remove, Transaction as TransactionAction};
 use serde_json::{Map, Value, json};
 
 use super::commit::{AddFile, Operation, TableCommit};
@@ -24,12 +25,7 @@ pub(super) fn plan(head: &Replay, commit: &TableCommit) -> Result<Plan, TableErr
         return Ok(Plan::Done);
     }
     let mut actions = Vec::new();
-    if let Some(wanted) = &commit.schema
-        && let Some(grown) = schema::grow(&head.schema, wanted)?
-    {
-        let metadata = head.metadata.clone().with_schema(&schema::to_delta(&grown)?);
-        actions.push(Action::Metadata(metadata.map_err(deltalake_core::DeltaTableError::from)?));
-    }
+    actions.extend(metadata(head, commit)?.map(Action::Metadata));
     for path in &commit.removes {
         actions.push(Action::Remove(remove(head, commit, path)?));
     }
@@ -51,6 +47,27 @@ pub(super) fn plan(head: &Replay, commit: &TableCommit) -> Result<Plan, TableErr
         actions.push(Action::Txn(TransactionAction::new_with_last_update(app_id, *version, Some(at))));
     }
     Ok(if actions.is_empty() { Plan::Done } else { Plan::Write(actions) })
+}
+
+/// The table's metadata, if the commit changes it.
+fn metadata(head: &Replay, commit: &TableCommit) -> Result<Option<Metadata>, TableError> {
+    let grown = commit.schema.as_ref().map(|wanted| schema::grow(&head.schema, wanted)).transpose()?.flatten();
+    let is_new = |(key, value): &&(String, String)| match head.properties.get(key) {
+        Some(present) => present != value,
+        None => !matches!(value.as_str(), "" | "[]"),
+    };
+    let properties: Vec<_> = commit.properties.iter().filter(is_new).collect();
+    if grown.is_none() && properties.is_empty() {
+        return Ok(None);
+    }
+    let mut metadata = head.metadata.clone();
+    if let Some(grown) = grown {
+        metadata = metadata.with_schema(&schema::to_delta(&grown)?).map_err(DeltaTableError::from)?;
+    }
+    for (key, value) in properties {
+        metadata = metadata.add_config_key(key.clone(), value.clone()).map_err(DeltaTableError::from)?;
+    }
+    Ok(Some(metadata))
 }
 
 /// Whether the work is in; fails if the transaction says that it must not go in.

@@ -22,6 +22,7 @@ pub(super) struct Replay {
     pub metadata: Metadata,
     pub schema: SchemaRef,
     pub stats_columns: BTreeSet<String>,
+    pub properties: Arc<BTreeMap<String, String>>,
     pub files: BTreeMap<String, Arc<FileEntry>>,
     pub tombstones: BTreeMap<String, Arc<Tombstone>>,
     pub transactions: BTreeMap<String, i64>,
@@ -41,6 +42,7 @@ impl Replay {
             protocol,
             schema: parse_schema(version, &metadata)?,
             stats_columns: stats_columns(&metadata),
+            properties: properties(&metadata),
             metadata,
             files: BTreeMap::new(),
             tombstones: BTreeMap::new(),
@@ -63,6 +65,7 @@ impl Replay {
         if let Some((version, metadata)) = changed {
             self.schema = parse_schema(version, &metadata)?;
             self.stats_columns = stats_columns(&metadata);
+            self.properties = properties(&metadata);
             self.metadata = metadata;
         }
         entries.into_iter().for_each(|entry| self.apply(entry));
@@ -74,6 +77,7 @@ impl Replay {
             version: self.version,
             schema: Arc::clone(&self.schema),
             partition_columns: self.metadata.partition_columns().to_vec(),
+            properties: Arc::clone(&self.properties),
             files: self.files.values().cloned().collect(),
             tombstones: self.tombstones.values().cloned().collect(),
             transactions: self.transactions.clone(),
@@ -100,6 +104,10 @@ impl Replay {
 fn parse_schema(version: u64, metadata: &Metadata) -> Result<SchemaRef, TableError> {
     let schema = metadata.parse_schema().map_err(|error| TableError::Corrupt { version, reason: error.to_string() })?;
     schema::to_arrow(&schema)
+}
+
+fn properties(metadata: &Metadata) -> Arc<BTreeMap<String, String>> {
+    Arc::new(metadata.configuration().iter().map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 fn stats_columns(metadata: &Metadata) -> BTreeSet<String> {

@@ -13,6 +13,8 @@ pub struct TableSnapshot {
     /// Columns in table order with their metadata; timestamps are always `Timestamp(Microsecond, "UTC")`.
     pub schema: SchemaRef,
     pub partition_columns: Vec<String>,
+    /// The table's properties, Delta's own and others.
+    pub properties: Arc<BTreeMap<String, String>>,
     /// The live files, ordered by path.
     pub files: Vec<Arc<FileEntry>>,
     /// Removed files that the log still remembers, ordered by path: what a garbage collector may delete.

@@ -74,6 +74,7 @@ fn flush(table: &TableSnapshot, app_id: &str, name: &str) -> TableCommit {
         adds: vec![file(name)],
         removes: vec![],
         schema: None,
+        properties: Vec::new(),
         transaction: Some(transaction),
         positions: Vec::new(),
     }
@@ -86,6 +87,7 @@ fn replace(removes: &[&str], adds: &[&str]) -> TableCommit {
         adds: adds.iter().map(|name| file(name)).collect(),
         removes: removes.iter().map(|name| file(name).path).collect(),
         schema: None,
+        properties: Vec::new(),
         transaction: None,
         positions: Vec::new(),
     }

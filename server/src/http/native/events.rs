@@ -76,7 +76,7 @@ impl Serialize for PropertiesJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut properties = serializer.serialize_map(None)?;
         for (name, value) in self.0.properties() {
-            properties.serialize_entry(name, value.as_ref())?;
+            properties.serialize_entry(&name, value.as_ref())?;
         }
         properties.end()
     }

@@ -8,6 +8,7 @@ mod local;
 mod projects;
 mod quality;
 mod rejected;
+mod schema;
 mod sql;
 mod views;
 
@@ -30,6 +31,7 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/events/recent", get(events::recent))
         .route("/v1/projects", get(projects::list))
         .route("/v1/rejected", get(rejected::rejected))
+        .route("/v1/schema", get(schema::schema))
         .route("/v1/quality", get(quality::quality))
         .route("/v1/views", get(views::list).post(views::create))
         .route("/v1/views/{name}", delete(views::drop))

@@ -74,6 +74,7 @@ fn commit(operation: Operation, adds: &[&File], removes: &[String]) -> TableComm
         adds: adds.iter().map(|file| file.add()).collect(),
         removes: removes.to_vec(),
         schema: None,
+        properties: Vec::new(),
         transaction: None,
         positions: Vec::new(),
     }

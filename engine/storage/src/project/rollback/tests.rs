@@ -94,8 +94,14 @@ impl Fixture {
             kept: KeptBudget::new(0),
         };
         let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
-        let options =
-            ProjectOptions { shards: 2, seal_rows: 8, live_rows_max: 1 << 20, live_bytes_max: usize::MAX, kept };
+        let options = ProjectOptions {
+            shards: 2,
+            seal_rows: 8,
+            live_rows_max: 1 << 20,
+            live_bytes_max: usize::MAX,
+            columns_max: 2,
+            kept,
+        };
         let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
         Self { dir, objects, faults, log, store }
     }
