@@ -20,7 +20,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, lexsort_to_indices};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use footfall_model::{Shard, StoredEvent, Uid, Value};
@@ -29,6 +28,7 @@ use crate::arrivals::{ArrivedRows, LiveRow};
 use crate::columns::{Builtin, Catalog, ColumnBudget, RestIndex, RowReader, to_batch};
 use crate::kept::Kept;
 use crate::log::Lsn;
+use crate::segment::segment_order;
 
 /// The rows of one request, contiguous from `first`.
 #[derive(Clone)]
@@ -101,20 +101,15 @@ impl LiveChunk {
 
 /// Rows of each shard in segment order.
 fn order_by_shard(batch: &RecordBatch) -> Result<Vec<(Shard, UInt32Array)>, ArrowError> {
-    let keys = [Builtin::Event, Builtin::Uid, Builtin::Time, Builtin::ReceivedAt]
-        .into_iter()
-        .filter_map(|b| batch.column_by_name(b.name()))
-        .map(|values| SortColumn { values: values.clone(), options: None })
-        .collect::<Vec<_>>();
-    let order = lexsort_to_indices(&keys, None)?;
+    let order = segment_order(batch)?;
     let Some(uids) = batch.column_by_name(Builtin::Uid.name()) else { return Ok(Vec::new()) };
     let uids = uids.as_primitive::<Int64Type>();
     let mut by_shard: Vec<(Shard, Vec<u32>)> = Vec::new();
-    for row in order.values() {
-        let shard = Uid(uids.value(*row as usize) as u64).shard();
+    for row in order {
+        let shard = Uid(uids.value(row as usize) as u64).shard();
         match by_shard.iter_mut().find(|(s, _)| *s == shard) {
-            Some((_, rows)) => rows.push(*row),
-            None => by_shard.push((shard, vec![*row])),
+            Some((_, rows)) => rows.push(row),
+            None => by_shard.push((shard, vec![row])),
         }
     }
     Ok(by_shard.into_iter().map(|(shard, rows)| (shard, UInt32Array::from(rows))).collect())

@@ -11,7 +11,7 @@ use footfall_model::{Event, StoredEvent, Uid, Value};
 
 use super::rest::{RestBuilder, for_each_member, json_text, rest_of, value_of};
 use super::{Builtin, Catalog, PropertyColumn, PropertyType};
-use crate::keys::generated_insert_id;
+use crate::keys::is_generated;
 
 /// Reads single rows of a batch back as events. The batch may come from memory or from Parquet.
 pub struct RowReader {
@@ -87,7 +87,7 @@ impl RowReader {
                 distinct_id: self.distinct_id(row).to_owned(),
                 time: self.time(row),
                 insert_id: insert_id.to_owned(),
-                insert_id_generated: insert_id == generated_insert_id(received_at),
+                insert_id_generated: is_generated(insert_id, received_at),
                 properties: self.owned_properties(row),
             },
             uid: self.uid(row),

@@ -13,6 +13,7 @@
 mod file;
 mod filter;
 mod index;
+mod order;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -21,6 +22,7 @@ pub use file::{OpenSegment, SegmentCaches, SegmentFiles};
 pub(crate) use filter::FilterPlace;
 pub use filter::KeyFilter;
 pub use index::EventIndex;
+pub(crate) use order::segment_order;
 pub(crate) use write::SegmentWriter;
 pub use write::{EncodedSegment, encode, sort};
 

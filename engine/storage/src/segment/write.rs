@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
-use arrow::array::{ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch};
-use arrow::compute::{SortColumn, lexsort_to_indices, max, min, take_record_batch};
+use arrow::array::{ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
+use arrow::compute::{max, min, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
@@ -16,6 +16,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::EventIndex;
 use super::filter::{FilterPlace, KeyFilter};
+use super::order::segment_order;
 use crate::census::Census;
 use crate::columns::{Builtin, RestIndex};
 
@@ -41,12 +42,7 @@ pub struct EncodedSegment {
 
 /// Puts rows in segment order: (event, uid, time, received_at), S2.
 pub fn sort(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let key = |builtin: Builtin| -> Result<SortColumn, ArrowError> {
-        let values = column(batch, builtin)?;
-        Ok(SortColumn { values, options: None })
-    };
-    let keys = [key(Builtin::Event)?, key(Builtin::Uid)?, key(Builtin::Time)?, key(Builtin::ReceivedAt)?];
-    let order = lexsort_to_indices(&keys, None)?;
+    let order = UInt32Array::from(segment_order(batch)?);
     take_record_batch(batch, &order)
 }
 
@@ -141,7 +137,7 @@ fn append_block(writer: &mut ArrowWriter<Vec<u8>>, key: &str, block: &[u8]) -> R
     Ok(())
 }
 
-fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError> {
+pub(super) fn column(batch: &RecordBatch, builtin: Builtin) -> Result<ArrayRef, ArrowError> {
     batch
         .column_by_name(builtin.name())
         .cloned()

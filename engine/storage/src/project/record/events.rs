@@ -18,6 +18,7 @@ use footfall_model::{Event, StoredEvent, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::super::Arrival;
+use super::line::write_event;
 use super::{ArrivalHeader, end, open, rows, write};
 use crate::journal::RejectedEvent;
 use crate::keys::generated_insert_id;
@@ -53,7 +54,8 @@ impl EncodedEvents {
         let mut lines = Vec::with_capacity(events.len());
         for event in events {
             let start = bytes.len();
-            write(&mut bytes, event);
+            write_event(&mut bytes, event);
+            bytes.push(b'\n');
             lines.push(start..bytes.len());
         }
         Self { bytes, lines }

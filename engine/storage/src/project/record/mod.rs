@@ -2,6 +2,7 @@
 //! each further line is a row.
 
 mod events;
+mod line;
 mod profiles;
 
 pub(super) use events::{EncodedEvents, EventsRecord};
@@ -76,6 +77,6 @@ fn end<'a>(lines: &mut impl Iterator<Item = &'a [u8]>) -> Result<(), String> {
 }
 
 fn write(buffer: &mut Vec<u8>, value: &impl Serialize) {
-    serde_json::to_writer(&mut *buffer, value).expect("plain data with text keys always serialises into memory");
+    line::write_json(buffer, value);
     buffer.push(b'\n');
 }
