@@ -24,8 +24,9 @@ use super::spill::Block;
 use super::tally::{Loaded, Tally};
 
 pub const FILE: &str = "journal";
-/// The version of these entries and of packed events. Others are refused: an import is not kept for long.
-pub const VERSION: u32 = 1;
+/// The version of these entries, of packed events, and of the plan that is made of them. Others are refused: an import is
+/// not kept for long.
+pub const VERSION: u32 = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]

@@ -28,8 +28,9 @@ const LINE_TOO_LONG: &str = "data, record too big";
 const TERMINATED: &[u8] = b"terminated early";
 const EXPORT_INCOMPLETE: &str = "the export is incomplete: it ends in `terminated early`; export these days again";
 
-/// Events that load side by side. All events of a `distinct_id` are in one lane, so versions of one event never race.
-pub const LANES: u8 = 2;
+/// Events that load side by side: a lane waits for the disk while others compute. All events of a `distinct_id` are in
+/// one lane, so versions of one event never race.
+pub const LANES: u8 = 4;
 
 /// Which days' which lane an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

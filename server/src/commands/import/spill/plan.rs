@@ -12,8 +12,9 @@ use crate::commands::import::judge::LANES;
 const BATCH_EVENTS: u64 = 8_192;
 /// Unpacked: far below what a server holds of one project's requests.
 const BATCH_BYTES: u64 = 8 << 20;
-/// Days are put together up to this many events, so that a quiet decade does not cost a log group a day.
-const STEP_EVENTS: u64 = BATCH_EVENTS * LANES as u64;
+/// Days are put together up to this many events: a quiet decade does not cost a log group a day, and lanes seldom wait for
+/// each other.
+const STEP_EVENTS: u64 = 2 * BATCH_EVENTS * LANES as u64;
 
 /// Some blocks of one lane, with the number under which they are applied.
 #[derive(Clone, Debug, PartialEq)]
