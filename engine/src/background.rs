@@ -28,7 +28,7 @@ impl Engine {
         let wake = self.wake.clone();
         // Weak: the task must not keep the directory locked.
         let engine = Arc::downgrade(self);
-        tokio::spawn(async move {
+        self.nice().spawn(async move {
             let mut resting = Resting::new();
             loop {
                 let _ = tokio::time::timeout(TICK, wake.notified()).await;

@@ -39,7 +39,7 @@ use footfall_query::report::segmentation;
 use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, Lsn};
-use footfall_storage::{ProjectStore, Recovered, Shared, Snapshot};
+use footfall_storage::{NiceThreads, ProjectStore, Recovered, Shared, Snapshot};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use parking_lot::{Mutex, RwLock};
@@ -83,6 +83,7 @@ pub struct Engine {
     sessions: Arc<Sessions>,
     lookup_cache: Arc<lookup::LookupCache>,
     pool: QueryPool,
+    nice: NiceThreads,
     /// Wakes the background task: a project has grown, or the engine closes.
     wake: Arc<tokio::sync::Notify>,
     background: Mutex<Vec<tokio::task::JoinHandle<()>>>,
@@ -133,6 +134,11 @@ impl Engine {
         self.recovered.lock().remove(&config.id);
         self.release_due.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Threads for work that nobody awaits by the millisecond. They end with the engine.
+    pub fn nice(&self) -> &tokio::runtime::Handle {
+        self.nice.handle()
     }
 
     /// Stores the events of one request, all or nothing. When this returns they are durable and every query that

@@ -14,7 +14,9 @@ use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, Record};
 use footfall_storage::segment::SegmentCaches;
-use footfall_storage::{KeptBudget, KeyCache, Recovered, Shared, open_store, probe_store, remove_leftovers};
+use footfall_storage::{
+    KeptBudget, KeyCache, NiceThreads, Recovered, Shared, open_store, probe_store, remove_leftovers,
+};
 use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
@@ -32,6 +34,11 @@ const LOOKUP_CACHE_BYTES: u64 = 256 << 20;
 const QUERY_MEMORY_BYTES: usize = 4 << 30;
 /// How long a flush under way may take to end before a successor takes over.
 const SUSPEND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// One for each long request that computes, and one for what is done between waits.
+fn nice_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |n| n.get()) + 1
+}
 
 impl Engine {
     /// Opens (or creates) the data directory and reads the log. Projects become usable as they are attached.
@@ -72,6 +79,7 @@ impl Engine {
             "log opened"
         );
         let log = Arc::new(log);
+        let nice = NiceThreads::start(nice_threads()).map_err(|e| unavailable("threads cannot be started", &e))?;
         let shared = Shared {
             log: log.clone(),
             log_id: recovery.node,
@@ -80,6 +88,7 @@ impl Engine {
             segments: SegmentCaches::new(CHUNK_CACHE_BYTES),
             keys: KeyCache::new(KEY_CACHE_BYTES),
             kept: KeptBudget::new(options.live.kept_bytes_total),
+            nice: nice.handle().clone(),
         };
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(GreedyMemoryPool::new(QUERY_MEMORY_BYTES)))
@@ -99,6 +108,7 @@ impl Engine {
             projects: RwLock::new(HashMap::new()),
             attaching: tokio::sync::Mutex::new(()),
             pool,
+            nice,
             wake: Arc::new(tokio::sync::Notify::new()),
             background: Mutex::default(),
             compactor: Default::default(),

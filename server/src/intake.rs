@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use tokio::runtime::Handle;
 
 use crate::admission::Admission;
 use crate::config::IngestSettings;
@@ -20,10 +21,11 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Reads what is known of the quality of data in `data_dir`; all counters start at nothing.
-    pub fn open(settings: IngestSettings, data_dir: &Path) -> Self {
+    /// Reads what is known of the quality of data in `data_dir`; all counters start at nothing. `nice` are threads that
+    /// give way to others.
+    pub fn open(settings: IngestSettings, data_dir: &Path, nice: Handle) -> Self {
         Self {
-            admission: Admission::new(&settings),
+            admission: Admission::new(&settings, nice),
             ledger: Arc::default(),
             quality: Arc::new(Quality::open(data_dir)),
             settings,

@@ -40,6 +40,7 @@ impl Fixture {
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),
             kept: KeptBudget::new(0),
+            nice: tokio::runtime::Handle::current(),
         };
         let options = ProjectOptions {
             shards: 4,

@@ -29,6 +29,7 @@ mod kept;
 mod keys;
 mod live;
 mod lookup;
+mod nice;
 mod recent;
 mod store;
 mod users;
@@ -40,6 +41,7 @@ pub use kept::{KeptBudget, KeptLimits};
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
 pub use lookup::{Creation, LookupRows, LookupTable, LookupTables, Missing};
+pub use nice::NiceThreads;
 pub use project::{
     Arrival, Arrived, Collected, Compacted, ImportBatch, IngestSummary, Newest, ProjectOptions, ProjectStore,
     Recovered, Shared, Snapshot, record_contents,

@@ -1,5 +1,7 @@
 //! Who has which `uid`: the dense numbering of a project's users within their shards.
 
+use std::sync::Arc;
+
 use footfall_model::{Shard, Uid};
 use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -8,11 +10,11 @@ use xxhash_rust::xxh3::xxh3_64;
 /// the project's `users` table.
 pub(crate) struct UserDirectory {
     shards: u16,
-    uids: HashMap<Box<str>, Uid>,
+    uids: HashMap<Arc<str>, Uid>,
     /// Next free ordinal of each shard; 0 is reserved for "no user".
     next: Vec<u32>,
     /// Users that the `users` table does not have yet, in the order they came.
-    unsaved: Vec<(Uid, Box<str>)>,
+    unsaved: Vec<(Uid, Arc<str>)>,
 }
 
 /// The shard that all events of an id belong to.
@@ -36,8 +38,8 @@ impl UserDirectory {
         }
         let ordinal = self.next.get(shard.0 as usize).copied().unwrap_or(1);
         let uid = Uid::new(shard, ordinal);
-        self.learn(distinct_id, uid);
-        self.unsaved.push((uid, distinct_id.into()));
+        let known = self.learn(distinct_id, uid);
+        self.unsaved.push((uid, known));
         uid
     }
 
@@ -46,21 +48,23 @@ impl UserDirectory {
         if distinct_id.is_empty() || self.uids.contains_key(distinct_id) {
             return;
         }
-        self.learn(distinct_id, uid);
+        let known = self.learn(distinct_id, uid);
         if saved == Saved::No {
-            self.unsaved.push((uid, distinct_id.into()));
+            self.unsaved.push((uid, known));
         }
     }
 
-    fn learn(&mut self, distinct_id: &str, uid: Uid) {
-        self.uids.insert(distinct_id.into(), uid);
+    fn learn(&mut self, distinct_id: &str, uid: Uid) -> Arc<str> {
+        let known: Arc<str> = distinct_id.into();
+        self.uids.insert(known.clone(), uid);
         if let Some(next) = self.next.get_mut(uid.shard().0 as usize) {
             *next = (*next).max(uid.ordinal() + 1);
         }
+        known
     }
 
     /// Users to save; they stay unsaved until [`Self::forget_saved`].
-    pub fn unsaved(&self) -> &[(Uid, Box<str>)] {
+    pub fn unsaved(&self) -> &[(Uid, Arc<str>)] {
         &self.unsaved
     }
 

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! - A *tenant* is a known project, or all senders of what names none: garbage waits behind garbage only.
-//! - A *turn* is the right to compute, one per core, given up for every wait. Short work runs where it is, long work on a thread of its own in
-//!   turns of its own, which it passes on every [`SLICE_BYTES`]: a short request never waits for a long one.
+//! - A *turn* is the right to compute, one per core, given up for every wait. Short and long requests have turns of their
+//!   own, and shares of the log of their own: a short one never waits for a long one. A short one runs where it is; all
+//!   that is computed for a long one runs on threads that give way ([`Engine::nice`](footfall_engine::Engine::nice)), and
+//!   passes its turn on every [`SLICE_BYTES`].
 //! - The log writes groups of what is queued, so a record waits for all bytes before it: those are bounded, and shared
 //!   fairly, before the log sees them.
 //!
@@ -22,6 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use footfall_model::ProjectId;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 pub use fair::Permit;
 pub use memory::{Held, OutOfMemory};
@@ -39,8 +43,30 @@ pub const SLICE_BYTES: usize = 64 << 10;
 const LONG_BYTES_MIN: usize = 128 << 10;
 /// Even an empty request costs its share of looking up and replying.
 const COST_MIN: usize = 1 << 10;
-/// Bytes on their way to the log at once. The log needs about 1 MiB under way to be busy (70 MB/s at 10 ms a group).
+/// Bytes of requests of one length on their way to the log at once. The log needs about 1 MiB under way to be busy (70 MB/s
+/// at 10 ms a group).
 const LOG_BYTES: usize = 4 << 20;
+
+/// How long a request keeps a thread busy, told from the bytes of its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    Short,
+    Long,
+}
+
+impl Length {
+    pub fn of(bytes: usize) -> Self {
+        if bytes < LONG_BYTES_MIN { Self::Short } else { Self::Long }
+    }
+
+    /// The word in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Long => "long",
+        }
+    }
+}
 
 /// Whose work it is, as far as one can tell before any of it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,26 +128,37 @@ impl From<TooFast> for Busy {
 #[derive(Debug)]
 pub struct Admission {
     memory: Arc<Memory>,
-    /// Turns of short work, and of long work.
-    short: Arc<FairQueue>,
-    long: Arc<FairQueue>,
-    log: Arc<FairQueue>,
+    short: Queues,
+    long: Queues,
     rates: Rates,
+    /// Where long requests are worked on.
+    nice: Handle,
+}
+
+/// What requests of one length wait for.
+#[derive(Debug)]
+struct Queues {
+    turns: Arc<FairQueue>,
+    log: Arc<FairQueue>,
 }
 
 impl Admission {
-    pub fn new(settings: &IngestSettings) -> Self {
+    /// `nice` are threads that give way to others.
+    pub fn new(settings: &IngestSettings, nice: Handle) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         let waiting_max = settings.waiting_max.get();
-        let turns = || FairQueue::new(Shape { capacity: cores, quantum: SLICE_BYTES, waiting_max });
+        let queues = || Queues {
+            turns: FairQueue::new(Shape { capacity: cores, quantum: SLICE_BYTES, waiting_max }),
+            // Whoever waits here holds memory, which is bounded.
+            log: FairQueue::new(Shape { capacity: LOG_BYTES, quantum: SLICE_BYTES, waiting_max: usize::MAX }),
+        };
         let (events, bytes) = (settings.events_per_second, settings.bytes_per_minute);
         Self {
             memory: Memory::new(settings.bodies_bytes_max, settings.project_bodies_bytes_max),
-            short: turns(),
-            long: turns(),
-            // Whoever waits here holds memory, which is bounded.
-            log: FairQueue::new(Shape { capacity: LOG_BYTES, quantum: SLICE_BYTES, waiting_max: usize::MAX }),
+            short: queues(),
+            long: queues(),
             rates: Rates::new(events, bytes, settings.records_max.get(), settings.body_bytes_max),
+            nice,
         }
     }
 
@@ -149,42 +186,53 @@ impl Admission {
         bytes: usize,
         work: impl FnOnce(&mut Pace<'_>) -> T + Send + 'static,
     ) -> Result<(T, Turn), Busy> {
-        let mut turn = self.turn(turn, tenant, bytes).await?;
-        if !turn.long {
+        let mut turn = self.turn(turn, tenant, Length::of(bytes), bytes).await?;
+        if turn.length == Length::Short {
             let done = work(&mut Pace(None));
             return Ok((done, turn));
         }
-        let worked = tokio::task::spawn_blocking(move || {
+        let worked = self.nice.spawn_blocking(move || {
             let done = work(&mut Pace(Some(&mut turn.permit)));
             (done, turn)
         });
-        match worked.await {
-            Ok(done) => Ok(done),
-            // The runtime cancels blocking work only while it shuts down; a panic goes on where it would have been.
-            Err(stopped) => match stopped.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => std::future::pending().await,
-            },
-        }
+        Ok(ended(worked).await)
+    }
+
+    /// Runs what is left of a request to its end, whether or not somebody still waits for that: a short one here, a long
+    /// one on threads that give way.
+    pub async fn complete<T: Send + 'static>(
+        &self,
+        length: Length,
+        rest: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        #[expect(clippy::disallowed_methods, reason = "joined on the next line; outlives its request on purpose")]
+        let completed = match length {
+            Length::Short => tokio::spawn(rest),
+            Length::Long => self.nice.spawn(rest),
+        };
+        ended(completed).await
     }
 
     /// Runs `append`, which takes `bytes` to the log, in a turn until it waits for the disk; the bytes count as under way
-    /// until it ends. Should the log be busy, no turn is held while waiting for a share of it.
+    /// until it ends. Should the log be busy, no turn is held while waiting for a share of it. `length` is that of the
+    /// request, of which this may be a part.
     pub async fn append<F: Future>(
         &self,
         turn: Option<Turn>,
         tenant: Tenant,
+        length: Length,
         bytes: usize,
         append: F,
     ) -> Result<F::Output, Busy> {
-        let (share, turn) = match self.log.try_take(tenant, bytes) {
+        let log = &self.queues(length).log;
+        let (share, turn) = match log.try_take(tenant, bytes) {
             Some(share) => (share, turn),
             None => {
                 drop(turn);
-                (waited("log", self.log.take(tenant, bytes.max(COST_MIN), bytes)).await?, None)
+                (waited("log", log.take(tenant, bytes.max(COST_MIN), bytes)).await?, None)
             }
         };
-        let mut turn = Some(self.turn(turn, tenant, bytes).await?);
+        let mut turn = Some(self.turn(turn, tenant, length, bytes).await?);
         let done = until_it_waits(&mut turn, append).await;
         drop(share);
         Ok(done)
@@ -194,22 +242,44 @@ impl Admission {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             bodies_bytes: self.memory.bytes(),
-            waiting: [("short", self.short.waiting()), ("long", self.long.waiting()), ("log", self.log.waiting())],
+            waiting: [
+                ("short", self.short.turns.waiting()),
+                ("long", self.long.turns.waiting()),
+                ("log", self.short.log.waiting() + self.long.log.waiting()),
+            ],
         }
     }
 
-    /// `turn` if it is of the kind that `bytes` of input need, else another.
-    async fn turn(&self, turn: Option<Turn>, tenant: Tenant, bytes: usize) -> Result<Turn, Busy> {
-        let long = bytes >= LONG_BYTES_MIN;
-        if let Some(turn) = turn.filter(|turn| turn.long == long) {
+    /// `turn` if it is of the kind that is needed, else another.
+    async fn turn(&self, turn: Option<Turn>, tenant: Tenant, length: Length, bytes: usize) -> Result<Turn, Busy> {
+        if let Some(turn) = turn.filter(|turn| turn.length == length) {
             return Ok(turn);
         }
-        let (queue, name) = if long { (&self.long, "long") } else { (&self.short, "short") };
-        let permit = match queue.try_take(tenant, 1) {
+        let turns = &self.queues(length).turns;
+        let permit = match turns.try_take(tenant, 1) {
             Some(permit) => permit,
-            None => waited(name, queue.take(tenant, bytes.clamp(COST_MIN, SLICE_BYTES), 1)).await?,
+            None => waited(length.name(), turns.take(tenant, bytes.clamp(COST_MIN, SLICE_BYTES), 1)).await?,
         };
-        Ok(Turn { permit, long })
+        Ok(Turn { permit, length })
+    }
+
+    fn queues(&self, length: Length) -> &Queues {
+        match length {
+            Length::Short => &self.short,
+            Length::Long => &self.long,
+        }
+    }
+}
+
+/// What a task came to. A panic goes on where it would have been.
+async fn ended<T>(task: JoinHandle<T>) -> T {
+    match task.await {
+        Ok(done) => done,
+        Err(stopped) => match stopped.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only while the runtime shuts down.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -224,7 +294,7 @@ pub struct Gauges {
 #[derive(Debug)]
 pub struct Turn {
     permit: Permit,
-    long: bool,
+    length: Length,
 }
 
 /// Where long work says how far it has got.

@@ -46,7 +46,7 @@ impl Front {
         tasks.spawn(refresh_projects(projects.clone(), engine.clone(), self.health.health.clone()));
         tasks.spawn(self.health.health.clone().watch(engine.clone()));
         // Only who has the directory may read what its predecessor wrote last.
-        let intake = Arc::new(Intake::open(settings.ingest.clone(), &settings.data_dir));
+        let intake = Arc::new(Intake::open(settings.ingest.clone(), &settings.data_dir, engine.nice().clone()));
         self.health.books.show(intake.clone());
         tasks.spawn(intake.quality.clone().keep_saved());
         let phase = self.phase.clone();

@@ -26,6 +26,7 @@ const HEADER_BYTES: usize = 1 << 16;
 
 /// Answers when a queued record is durable and visible.
 pub(super) type Durable = tokio::sync::oneshot::Receiver<Result<Lsn, Arc<LogError>>>;
+type Answer = tokio::sync::oneshot::Sender<Result<Lsn, Arc<LogError>>>;
 
 /// How an attempt under the lock ended.
 enum Prepared {
@@ -137,7 +138,7 @@ impl ProjectStore {
         let mut state = self.state.lock();
         if state.imports.is_repeated(arrival.batch.as_ref()) {
             let summary = IngestSummary { repeated: true, ..IngestSummary::default() };
-            return Ok(Prepared::Queued { summary, durable: wait_for_all(place)? });
+            return Ok(Prepared::Queued { summary, durable: self.wait_for_all(place)? });
         }
         if state.segments_version != lookups.version {
             return Ok(Prepared::Stale(events));
@@ -149,7 +150,7 @@ impl ProjectStore {
             return Err(StorageError::TooLarge { bytes });
         }
         if events.is_empty() && arrival.batch.is_none() {
-            return Ok(Prepared::Queued { summary: IngestSummary::default(), durable: wait_for_all(place)? });
+            return Ok(Prepared::Queued { summary: IngestSummary::default(), durable: self.wait_for_all(place)? });
         }
         let received_from = fates.received_from;
         let Settled { summary, kept, mut group } = state.settle(events, fates, arrival);
@@ -167,35 +168,48 @@ impl ProjectStore {
         Ok(Prepared::Queued { summary, durable })
     }
 
-    /// Queues a record. Its rows become visible on the log's thread, before the receiver hears of it.
+    /// Queues a record. Its rows become visible before the receiver hears of it.
     pub(super) fn queue(self: &Arc<Self>, place: Reservation, entry: Entry) -> Result<(Lsn, Durable), StorageError> {
         let (answer, durable) = tokio::sync::oneshot::channel();
         let store = self.clone();
         let lsn = place.append(
             entry,
-            Box::new(move |result| {
-                match result {
-                    Ok(lsn) => store.publish(lsn),
-                    Err(_) => store.roll_back(),
+            Box::new(move |result| match result {
+                Ok(lsn) => store.publish(lsn, answer),
+                Err(failed) => {
+                    // Here the log's thread waits for the lock: nothing may be decided any more on what has failed.
+                    store.roll_back();
+                    // A caller that has gone away does not mind.
+                    let _ = answer.send(Err(Arc::new(failed)));
                 }
-                // A caller that has gone away does not mind.
-                let _ = answer.send(result.map_err(Arc::new));
             }),
         )?;
         Ok((lsn, durable))
     }
 
-    /// The oldest pending block is durable: queries may see it.
-    fn publish(&self, lsn: Lsn) {
+    /// The oldest pending block is durable: queries may see it, and its caller hears of it.
+    fn publish(self: &Arc<Self>, lsn: Lsn, answer: Answer) {
         let _ = failpoint::hit("shard::apply");
-        let mut state = self.state.lock();
-        state.publish(lsn);
-        let end = state.live.visible_end();
-        drop(state);
-        // Costs nothing but this test while nobody follows the arrivals.
-        if self.arrived.receiver_count() > 0 {
-            self.arrived.send_replace(end);
-        }
+        let store = self.clone();
+        self.state.tell(move |state| {
+            state.publish(lsn);
+            // Costs nothing but this test while nobody follows the arrivals.
+            if store.arrived.receiver_count() > 0 {
+                store.arrived.send_replace(state.live.visible_end());
+            }
+            let _ = answer.send(Ok(lsn));
+        });
+    }
+
+    /// Hears when everything queued so far is durable, and visible.
+    pub(super) fn wait_for_all(self: &Arc<Self>, place: Reservation) -> Result<Durable, StorageError> {
+        let (answer, durable) = tokio::sync::oneshot::channel();
+        let store = self.clone();
+        place.barrier(Box::new(move |result| {
+            // Behind the word of what was queued before.
+            store.state.tell(move |_| drop(answer.send(result.map_err(Arc::new))));
+        }))?;
+        Ok(durable)
     }
 
     /// Turns the visible tail into Arrow once it is large, off the log's thread and outside the lock. One task does it:
@@ -206,7 +220,7 @@ impl ProjectStore {
             return;
         }
         let store = self.clone();
-        tokio::task::spawn_blocking(move || {
+        self.nice.spawn_blocking(move || {
             let _only = only;
             loop {
                 // Anew each time, so that projects take turns. An error would mean a closed semaphore, which nobody closes.
@@ -238,15 +252,6 @@ impl ProjectStore {
 pub(super) async fn settled(durable: Durable) -> Result<(), StorageError> {
     durable.await.map_err(|_| StorageError::Closed)?.map_err(StorageError::LogGroup)?;
     Ok(())
-}
-
-/// Hears when everything queued so far is durable.
-pub(super) fn wait_for_all(place: Reservation) -> Result<Durable, StorageError> {
-    let (answer, durable) = tokio::sync::oneshot::channel();
-    place.barrier(Box::new(move |result| {
-        let _ = answer.send(result.map_err(Arc::new));
-    }))?;
-    Ok(durable)
 }
 
 /// A request's events after their fates were applied.

@@ -20,12 +20,11 @@ use footfall_model::Uid;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use super::append::{settled, wait_for_all};
-use super::build::{add_file, build, new_segment, plans};
+use super::append::settled;
+use super::segments::NewSegments;
 use super::tables::{IMPORT_APP_ID, RECEIVED_APP_ID, WITHOUT_COLUMNS, table_schema, user_batch};
 use super::{Masks, ProjectStore, SegmentSet, State, Unfinished, run_blocking};
 use crate::columns::{Catalog, ColumnBudget, Layout, TableColumns};
-use crate::compaction::rewrite::{Rewrite, Source};
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::journal::{Journal, JournalRow, ProfileEntry, RejectedEvent};
@@ -45,7 +44,7 @@ pub(super) struct Cut {
     pub segments: Arc<SegmentSet>,
     catalog: Arc<Catalog>,
     /// Unsaved users at the cut; all users of the rows below it are among them or saved.
-    users: Vec<(Uid, Box<str>)>,
+    users: Vec<(Uid, Arc<str>)>,
     rejected: Vec<RejectedEvent>,
     profiles: Vec<ProfileEntry>,
     imports: Vec<(String, u64)>,
@@ -204,8 +203,8 @@ impl ProjectStore {
         }))
     }
 
-    async fn everything_queued(&self) -> Result<(), StorageError> {
-        settled(wait_for_all(self.reserve(0).await?)?).await
+    async fn everything_queued(self: &Arc<Self>) -> Result<(), StorageError> {
+        settled(self.wait_for_all(self.reserve(0).await?)?).await
     }
 
     /// Seals what is visible below a position; answers the catalog that knows all its columns.
@@ -222,23 +221,7 @@ impl ProjectStore {
     /// Puts the new files; what is left to do are commits. `files` is what may be in the store when this fails.
     async fn write(self: &Arc<Self>, cut: Cut, files: &mut Vec<Path>) -> Result<Written, StorageError> {
         let layout = self.layout(&cut.catalog);
-        let mut added = Vec::new();
-        let mut adds = Vec::new();
-        let mut removed = Vec::new();
-        for ((day, shard), plan) in plans(&cut) {
-            removed.extend(plan.replaces.iter().map(|s| s.path.clone()));
-            let rewrite = self.rewrite(plan.replaces, &cut).await?;
-            let of_segment = layout.clone();
-            let built = run_blocking(move || build(&plan.live, rewrite, &of_segment)).await?;
-            let Some((keys, encoded)) = built else { continue };
-            let segment = new_segment(day, shard, &encoded);
-            adds.push(add_file(&segment, &encoded));
-            files.push(self.files.location(&segment));
-            self.files.put(&segment, encoded.bytes).await?;
-            failpoint::hit("flush::after_put")?;
-            self.keys.remember(&segment, keys);
-            added.push(Arc::new(segment));
-        }
+        let NewSegments { added, adds, removed } = self.write_segments(&cut, &layout, files).await?;
         let mut positions = vec![(RECEIVED_APP_ID.to_owned(), cut.received_at)];
         positions.extend(cut.imports.iter().filter_map(|(import, sequence)| {
             // `append` refused numbers that a table cannot hold.
@@ -300,22 +283,11 @@ impl ProjectStore {
         Ok(Some(commit))
     }
 
-    /// The segments of a plan without the rows that something has replaced.
-    async fn rewrite(&self, segments: Vec<Arc<Segment>>, cut: &Cut) -> Result<Rewrite, StorageError> {
-        let mut rewrite = Rewrite::default();
-        for segment in segments {
-            let file = self.files.whole(&segment).await?;
-            let without = cut.masks.segments.get(&segment.path).cloned().unwrap_or_default();
-            rewrite.add_segment(Source { segment, file, without });
-        }
-        Ok(rewrite)
-    }
-
     /// Puts a file of the `users` table. To add a user twice with the same number, as after a crash, does no harm:
     /// readers of the table take them as one.
     async fn write_users(
         &self,
-        users: &[(Uid, Box<str>)],
+        users: &[(Uid, Arc<str>)],
         lsn: Lsn,
         files: &mut Vec<Path>,
     ) -> Result<Option<(TableCommit, usize)>, StorageError> {
@@ -359,7 +331,7 @@ impl ProjectStore {
         state.install(changed);
         state.live.drop_below(write.position);
         state.sources.forget_below(write.position);
-        state.keys.end_flush();
+        let forgotten = state.keys.end_flush();
         state.imports.saved(&write.imports);
         let mut live = (*state.masks.live).clone();
         live.remove_range(..write.position);
@@ -369,6 +341,8 @@ impl ProjectStore {
             segments.remove(path);
         }
         state.unflushed.end_flush(write.lsn);
+        drop(state);
+        drop(forgotten);
     }
 }
 

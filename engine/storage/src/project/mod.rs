@@ -28,6 +28,7 @@
 
 mod append;
 mod arrival;
+mod attended;
 mod build;
 mod collect;
 mod compact;
@@ -40,6 +41,7 @@ mod profiles;
 mod record;
 mod recover;
 mod rollback;
+mod segments;
 mod snapshot;
 mod tables;
 mod unflushed;
@@ -77,6 +79,7 @@ use crate::segment::{Segment, SegmentFiles};
 use crate::table::Table;
 use crate::users::UserDirectory;
 use arrival::{Imports, Part, Sources};
+use attended::Attended;
 use unflushed::Unflushed;
 
 /// Plain settings of a project's store.
@@ -112,7 +115,7 @@ pub struct ProjectStore {
     keys: Arc<KeyCache>,
     /// Property columns; its own lock, for sealing holds it while it builds columns.
     catalog: Mutex<Arc<Catalog>>,
-    state: Mutex<State>,
+    state: Attended<State>,
     /// One flush at a time, and no change of the segments beside it; appends that would touch rows being flushed wait for
     /// it. Holds what could not be finished.
     flushing: tokio::sync::Mutex<Unfinished>,
@@ -120,6 +123,8 @@ pub struct ProjectStore {
     compacting: tokio::sync::Mutex<()>,
     /// Held by the task that seals the tail.
     sealing: Arc<tokio::sync::Mutex<()>>,
+    /// Where it seals.
+    nice: tokio::runtime::Handle,
     /// The position after the last visible row, for those who wait for it to move.
     arrived: watch::Sender<u64>,
 }
@@ -299,15 +304,18 @@ impl LiveKeys {
     /// Everything known so far belongs to the flush that begins.
     fn begin_flush(&mut self) {
         if self.flushing.is_empty() {
-            self.flushing = std::mem::take(&mut self.current);
+            // As many may come again: a map that grows under the project's lock stops everybody for milliseconds.
+            let next = HashMap::with_capacity(self.current.len());
+            self.flushing = std::mem::replace(&mut self.current, next);
         } else {
             // The flush before failed: its rows are still live.
             self.flushing.extend(self.current.drain());
         }
     }
 
-    fn end_flush(&mut self) {
-        self.flushing = HashMap::new();
+    /// Answers what is forgotten, which is better dropped where nobody waits.
+    fn end_flush(&mut self) -> HashMap<EventKey, u64> {
+        std::mem::take(&mut self.flushing)
     }
 }
 

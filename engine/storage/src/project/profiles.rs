@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use footfall_model::ProfileUpdate;
 
-use super::append::{settled, wait_for_all};
+use super::append::settled;
 use super::record::{EncodedProfiles, PROFILES_RECORD, profile_entries};
 use super::{Arrival, Group, ProjectStore};
 use crate::error::StorageError;
@@ -34,7 +34,7 @@ impl ProjectStore {
         let durable = {
             let mut state = self.state.lock();
             if state.imports.is_repeated(arrival.batch.as_ref()) {
-                wait_for_all(place)?
+                self.wait_for_all(place)?
             } else {
                 let received_from = now.max(state.last_received_at + 1);
                 let payload = encoded.record(updates.len(), &arrival, received_from);
@@ -50,11 +50,11 @@ impl ProjectStore {
     }
 
     /// The last part of an import that was applied, once it is durable.
-    pub async fn import_position(&self, import: &str) -> Result<Option<u64>, StorageError> {
+    pub async fn import_position(self: &Arc<Self>, import: &str) -> Result<Option<u64>, StorageError> {
         let place = self.reserve(0).await?;
         let (position, durable) = {
             let state = self.state.lock();
-            (state.imports.last(import), wait_for_all(place)?)
+            (state.imports.last(import), self.wait_for_all(place)?)
         };
         settled(durable).await?;
         Ok(position)

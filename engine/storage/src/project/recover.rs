@@ -12,7 +12,9 @@ use super::record::{EVENTS_RECORD, EventsRecord, PROFILES_RECORD, ProfilesRecord
 use super::tables::{
     IMPORT_APP_ID, RECEIVED_APP_ID, WITHOUT_COLUMNS, events_definition, load_users, segment_of, users_definition,
 };
-use super::{Group, Imports, LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State, Unflushed};
+use super::{
+    Attended, Group, Imports, LiveKeys, Masks, ProjectOptions, ProjectStore, Replaced, SegmentSet, State, Unflushed,
+};
 use crate::columns::Catalog;
 use crate::error::StorageError;
 use crate::journal::{Journal, ProfileEntry, RejectedEvent};
@@ -46,6 +48,8 @@ pub struct Shared {
     pub keys: Arc<KeyCache>,
     /// Memory for flushed rows that those who follow the arrivals may still read.
     pub kept: Arc<KeptBudget>,
+    /// Threads for work that nobody waits for: [`NiceThreads`](crate::NiceThreads).
+    pub nice: tokio::runtime::Handle,
 }
 
 /// From which record on each table lacks the log's records (P5).
@@ -119,7 +123,7 @@ impl ProjectStore {
             users_root,
             keys: shared.keys.clone(),
             catalog: Mutex::new(Arc::new(catalog)),
-            state: Mutex::new(State {
+            state: Attended::new(State {
                 users: directory,
                 live: LiveRows::new(kept),
                 keys: LiveKeys::default(),
@@ -140,6 +144,7 @@ impl ProjectStore {
             flushing: Default::default(),
             compacting: Default::default(),
             sealing: Arc::default(),
+            nice: shared.nice.clone(),
             arrived: watch::Sender::new(0),
             events,
             users,

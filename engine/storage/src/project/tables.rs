@@ -60,7 +60,7 @@ pub(super) fn users_schema() -> SchemaRef {
 }
 
 /// Parquet bytes of users and their number.
-pub(super) fn user_batch(users: &[(Uid, Box<str>)]) -> Result<(Vec<u8>, u64), StorageError> {
+pub(super) fn user_batch(users: &[(Uid, Arc<str>)]) -> Result<(Vec<u8>, u64), StorageError> {
     let uids = Int64Array::from_iter_values(users.iter().map(|(uid, _)| uid.0 as i64));
     let ids = StringArray::from_iter_values(users.iter().map(|(_, id)| id.as_ref()));
     let batch = RecordBatch::try_new(users_schema(), vec![Arc::new(uids), Arc::new(ids)])?;

@@ -176,6 +176,7 @@ impl Fixture {
             // Too few bytes for keys to stay: filters and files answer.
             keys: KeyCache::new(300),
             kept: KeptBudget::new(0),
+            nice: tokio::runtime::Handle::current(),
         };
         let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
         let options = ProjectOptions {

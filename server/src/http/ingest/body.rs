@@ -7,6 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
+use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{Admission, Busy, Held, Tenant};
@@ -153,7 +154,8 @@ pub(super) async fn read_uncounted(headers: &HeaderMap, body: Body, max: usize) 
         project_bodies_bytes_max: usize::MAX,
         ..IngestSettings::default()
     };
-    let received = read(&Admission::new(&settings), &settings, headers, body, |_| Tenant::Unknown).await;
+    let received =
+        read(&Admission::new(&settings, Handle::current()), &settings, headers, body, |_| Tenant::Unknown).await;
     received.map(|received| received.bytes).map_err(|not_received| not_received.error)
 }
 
@@ -290,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_trickles_ends() {
         let settings = IngestSettings { body_seconds: 0, ..IngestSettings::default() };
-        let admission = Admission::new(&settings);
+        let admission = Admission::new(&settings, Handle::current());
         let first = futures::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"a")) });
         let trickle = Body::from_stream(first.chain(futures::stream::pending()));
         let ended = read(&admission, &settings, &HeaderMap::new(), trickle, |_| Tenant::Unknown).await.unwrap_err();
@@ -304,7 +306,7 @@ mod tests {
             project_bodies_bytes_max: 100_000,
             ..IngestSettings::default()
         };
-        let admission = Admission::new(&settings);
+        let admission = Admission::new(&settings, Handle::current());
         let tenant = Tenant::Project(footfall_model::ProjectId(1));
         let part = "x".repeat(9_000);
         let parts = |n: usize| {

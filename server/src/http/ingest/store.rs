@@ -8,7 +8,7 @@ use std::sync::Arc;
 use footfall_engine::{Arrival, Error, ErrorKind, IngestSummary};
 use footfall_model::{Event, ProfileUpdate};
 
-use crate::admission::{Busy, Tenant, Turn};
+use crate::admission::{Busy, Length, Tenant, Turn};
 use crate::ledger::{Receipt, Settled, Source};
 use crate::projects::Project;
 use crate::quality::Observed;
@@ -49,6 +49,12 @@ pub(crate) struct Storing {
     pub rated: bool,
 }
 
+impl Storing {
+    fn length(&self) -> Length {
+        Length::of(self.bytes)
+    }
+}
+
 /// What became of records that name no project. Those refused count as data of the project whose request it seems to be.
 #[derive(Default)]
 pub(crate) struct Stray {
@@ -83,19 +89,8 @@ pub(crate) async fn store(
     receipt: Receipt,
     batches: Vec<Batch>,
 ) -> Result<Vec<IngestSummary>, NotStored> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "joined on the next line; outlives its request on purpose, see above"
-    )]
-    let stored = tokio::spawn(store_all(storing, turn, receipt, batches));
-    match stored.await {
-        Ok(stored) => stored,
-        Err(stopped) => match stopped.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Only while the runtime shuts down.
-            Err(_) => std::future::pending().await,
-        },
-    }
+    let (intake, length) = (storing.state.intake.clone(), storing.length());
+    intake.admission.complete(length, store_all(storing, turn, receipt, batches)).await
 }
 
 async fn store_all(
@@ -165,8 +160,8 @@ async fn append(
         }
     };
     let admission = &storing.state.intake.admission;
-    let done = admission.append(turn, Tenant::Project(project.id), bytes, stored).await.map_err(NotStored::Busy)?;
-    done.map_err(NotStored::Engine)
+    let done = admission.append(turn, Tenant::Project(project.id), storing.length(), bytes, stored).await;
+    done.map_err(NotStored::Busy)?.map_err(NotStored::Engine)
 }
 
 impl Settled {

@@ -57,13 +57,14 @@ impl Api {
         let projects = Projects::open(Arc::new(InMemory::new()), Some(engine.clone())).await.unwrap();
         let new = NewProject { name: "shop".into(), timezone: chrono_tz::UTC, merge, shards: 2 };
         let project = projects.create(new).await.unwrap();
+        let intake = Intake::open(settings, folder.path(), engine.nice().clone());
         let state = AppState {
             engine,
             projects: Arc::new(projects),
             local_token: Arc::new(LocalToken::random()),
             metrics: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
             phase: Phase::default(),
-            intake: Arc::new(Intake::open(settings, folder.path())),
+            intake: Arc::new(intake),
         };
         let router = routes().with_state(state.clone());
         Self { state, router, project, _folder: folder }

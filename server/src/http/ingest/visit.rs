@@ -9,11 +9,14 @@ use footfall_ingest::{DecodeError, Form};
 use super::body::{self, BodyError, NotReceived, Received, UnzipLimits};
 use super::replies::{busy, not_received, not_stored};
 use super::store::{Batch, NotStored, Storing, Stray, store};
-use super::wire::{Envelope, Params, Unpacked, Wrapping, client_address, unpack};
+use super::wire::{Encoding, Envelope, Params, Unpacked, Wrapping, client_address, unpack};
 use super::{arrival_ms, peek};
 use crate::admission::{Busy, Held, Pace, Tenant, Turn, until_it_waits};
 use crate::ledger::{Kind, Receipt, Settled, Source};
 use crate::state::AppState;
+
+/// Times its own size that a zipped body holds, mostly: how long unzipping may take is not known before.
+const UNZIP_RATIO_USUAL: usize = 10;
 
 /// What a handler holds of a request while it works on it.
 pub(super) struct Visit {
@@ -64,7 +67,8 @@ impl Visit {
         let limits =
             UnzipLimits { bytes_max: intake.settings.body_bytes_max, ratio_max: intake.settings.unzip_ratio_max.get() };
         let bytes = body.len();
-        let unpacking = intake.admission.compute(None, tenant, bytes, move |_| {
+        let work = if envelope.encoding == Encoding::Gzip { bytes.saturating_mul(UNZIP_RATIO_USUAL) } else { bytes };
+        let unpacking = intake.admission.compute(None, tenant, work, move |_| {
             let mut held = held;
             let unpacked = unpack(&envelope, body, limits, |more| Ok(held.grow(more)?));
             (unpacked, held)

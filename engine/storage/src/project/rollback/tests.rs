@@ -92,6 +92,7 @@ impl Fixture {
             segments: SegmentCaches::new(1 << 20),
             keys: KeyCache::new(1 << 20),
             kept: KeptBudget::new(0),
+            nice: tokio::runtime::Handle::current(),
         };
         let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
         let options = ProjectOptions {
