@@ -68,25 +68,30 @@ def disk(run: dict) -> list[str]:
     return [*lines, ""]
 
 
-def ingest(run: dict) -> list[str]:
+def phases(loaded: list[dict]) -> list[str]:
     lines = [
         "Durable, acknowledged ingest over HTTP `/import`, JSON arrays, load generator on the same machine:",
         "",
         "| phase | batch | connections | events | events/s | p50 ms | p99 ms | max ms | server CPU µs/event | 429s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for phase in run["ingest"]:
+    for phase in loaded:
         lines.append(
             f"| {phase['title']} | {phase['batch']} | {phase['connections']} | {phase['events']:,} | "
             f"{phase['events_per_s']:,.0f} | {phase['p50_ms']:.1f} | {phase['p99_ms']:.1f} | {phase['max_ms']:.1f} | "
             f"{phase['cpu_us_per_event']:.1f} | {phase['retries']} |"
         )
-    for phase in run["ingest"]:
+    for phase in loaded:
         if phase["top"]:
             lines += ["", f"Most samples in batches of {phase['batch']}, {phase['title']}:", ""]
             lines += [f"- {line}" for line in phase["top"]]
+    return lines
+
+
+def ingest(run: dict) -> list[str]:
     server = run["server"]
-    lines += [
+    lines = [
+        *phases(run["ingest"]),
         "",
         f"Stop with flush {server['stop_s']:.1f} s, start {server['start_s']:.1f} s; resident at most "
         f"{server['peak_load'] / 2**20:.0f} MiB while loading, {server['peak_query'] / 2**20:.0f} MiB while answering; "
