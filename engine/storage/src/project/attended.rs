@@ -1,6 +1,6 @@
 //! The lock around a project's state, and why the log's thread never waits for it.
 //!
-//! What becomes durable is made visible on the log's thread, in the order of the log. But the lock is held for
+//! The log's thread says what is durable, in the order of the log, and that makes it visible. But the lock is held for
 //! milliseconds while a long request is taken in, and by a thread that [gives way](crate::NiceThreads): were the log's
 //! thread to wait for it, every project's records would wait behind one project's flood. So the log leaves *word*: if the
 //! lock is free, it acts on the word at once, else whoever holds the lock does before letting go.

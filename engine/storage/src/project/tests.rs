@@ -4,6 +4,7 @@
 
 mod compaction;
 mod model;
+mod neighbours;
 mod store;
 
 use std::convert::Infallible;
