@@ -64,7 +64,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::columns::{Catalog, to_batch};
+    use crate::columns::{Catalog, ColumnBudget, to_batch};
 
     fn stored((name, ordinal, time): (String, u32, i64), received_at: i64) -> StoredEvent {
         let event = Event {
@@ -82,7 +82,7 @@ mod tests {
         #[test]
         fn it_is_the_order_of_the_columns(rows in prop::collection::vec(("[a-c]{0,2}", 0..4u32, -3..3i64), 0..60)) {
             let rows: Vec<_> = rows.into_iter().zip(1..).map(|(row, at)| stored(row, at)).collect();
-            let batch = to_batch(rows.iter(), &mut Arc::new(Catalog::default())).unwrap();
+            let batch = to_batch(rows.iter(), &mut Arc::new(Catalog::default()), &ColumnBudget::of_live_rows(4)).unwrap().0;
             let keys = [Builtin::Event, Builtin::Uid, Builtin::Time, Builtin::ReceivedAt]
                 .map(|key| SortColumn { values: column(&batch, key).unwrap(), options: None });
             let expected = lexsort_to_indices(&keys, None).unwrap();

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use arrow::array::{ArrayRef, ArrowNumericType, AsArray, PrimitiveArray, RecordBatch, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
+use arrow::datatypes::{DataType, Schema, SchemaRef, TimestampMicrosecondType, TimestampMillisecondType};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};

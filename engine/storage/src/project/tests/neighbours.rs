@@ -21,7 +21,14 @@ async fn a_project_whose_lock_is_held_keeps_no_other_waiting() {
         nice: tokio::runtime::Handle::current(),
     };
     let kept = KeptLimits { rows_max: 0, bytes_max: 0 };
-    let options = ProjectOptions { shards: 2, seal_rows: 6, live_rows_max: 100, live_bytes_max: usize::MAX, kept };
+    let options = ProjectOptions {
+        shards: 2,
+        seal_rows: 6,
+        live_rows_max: 100,
+        live_bytes_max: usize::MAX,
+        columns_max: 16,
+        kept,
+    };
     let open = |id| ProjectStore::open(ProjectId(id), options.clone(), &shared, Vec::new());
     let (busy, other) = (open(1).await.unwrap(), open(2).await.unwrap());
 
