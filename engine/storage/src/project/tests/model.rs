@@ -52,6 +52,11 @@ impl Model {
         self.kept.iter().map(|(at, (event, _))| (*at, insert_id(*at, event), version(event))).collect()
     }
 
+    /// The properties of the events, in the same order.
+    pub fn properties(&self) -> Vec<Vec<(String, Value)>> {
+        self.kept.values().map(|(event, _)| sorted(&event.properties)).collect()
+    }
+
     /// Whether the arrival is a part that was applied before; if not, its first place in the order of arrival.
     fn admit(&mut self, arrival: &Arrival, now: i64, count: usize) -> Option<i64> {
         let sequence = arrival.batch.as_ref().map(|batch| batch.sequence);
