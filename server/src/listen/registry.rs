@@ -61,11 +61,12 @@ impl Registry {
         if open.values().any(|peer| peer.closing.lock().is_some()) {
             return true;
         }
-        let waiting = open.values().filter_map(|peer| match peer.activity.step() {
-            (Step::Idle | Step::Head, since) => Some((since, peer)),
+        // Of those that came within one millisecond, the one that came first.
+        let waiting = open.iter().filter_map(|(id, peer)| match peer.activity.step() {
+            (Step::Idle | Step::Head, since) => Some(((since, *id), peer)),
             (Step::Request, _) => None,
         });
-        let longest = waiting.min_by_key(|(since, _)| *since);
+        let longest = waiting.min_by_key(|(order, _)| *order);
         longest.inspect(|(_, peer)| peer.close(Cause::Evicted)).is_some()
     }
 
