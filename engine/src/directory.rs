@@ -22,6 +22,8 @@ impl DataDirectory {
     /// Creates the directory if it is missing and takes it. If another process has it, waits up to `patience` for that
     /// one to end.
     pub async fn take(path: &Path, patience: Duration) -> Result<Self, Error> {
+        // Before anything is changed in it.
+        footfall_storage::check_directory(path)?;
         std::fs::create_dir_all(path).map_err(|e| unavailable("created", &e))?;
         let file = File::options().create(true).truncate(false).write(true).open(path.join("LOCK"));
         let file = file.map_err(|e| unavailable("locked", &e))?;

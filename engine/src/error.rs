@@ -84,6 +84,10 @@ impl From<&StorageError> for Error {
                 tracing::error!(error = %chain(error), "stored data is corrupt");
                 Self::new(ErrorKind::Corrupt, "corrupt", chain(error))
             }
+            StorageError::NewerFormat { .. } | StorageError::RestoreUnfinished | StorageError::NotEmpty { .. } => {
+                Self::new(ErrorKind::Conflict, "format", error.to_string())
+            }
+            StorageError::NoBackup => Self::new(ErrorKind::NotFound, "backup", error.to_string()),
             StorageError::TooLarge { .. } => Self::invalid(
                 "too_large",
                 "the request, with the events that it replaces, is too large; please send fewer at a time",
@@ -160,6 +164,10 @@ impl From<DataFusionError> for Error {
 /// A query that failed while it ran: its own fault (a cast, an overflow), ours, or the machine's.
 fn execution(error: &DataFusionError) -> Error {
     match error.find_root() {
+        // Such as a damaged segment: no answer rather than a wrong one.
+        root @ DataFusionError::External(source) => {
+            source.downcast_ref::<StorageError>().map_or_else(|| failed(root), Error::from)
+        }
         DataFusionError::ResourcesExhausted(_) => {
             Error::new(ErrorKind::Unavailable, "resources", "the query needs more memory than it may have")
         }
@@ -167,14 +175,11 @@ fn execution(error: &DataFusionError) -> Error {
         | DataFusionError::Execution(_)
         | DataFusionError::Plan(_)
         | DataFusionError::NotImplemented(_)) => Error::invalid("sql", root.strip_backtrace()).with_field("query"),
-        root => {
-            if let DataFusionError::External(cause) = root
-                && let Some(cause) = cause.downcast_ref::<StorageError>()
-            {
-                return cause.into();
-            }
-            tracing::error!(error = %root, "query failed");
-            Error::new(ErrorKind::Internal, "internal", "the query failed")
-        }
+        root => failed(root),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> Error {
+    tracing::error!(error = %chain(error), "query failed");
+    Error::new(ErrorKind::Internal, "internal", "the query failed")
 }

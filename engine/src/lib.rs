@@ -7,6 +7,7 @@
 //! ```
 
 mod background;
+pub mod care;
 mod compaction;
 mod directory;
 mod drift;
@@ -18,6 +19,7 @@ pub mod log;
 mod lookup;
 mod open;
 mod options;
+mod recount;
 mod rejected;
 mod schema;
 mod statement;
@@ -61,13 +63,15 @@ pub use footfall_query::view::ViewRefresh;
 pub use footfall_storage::census::{Census, PropertyUse, Seen, ValueType};
 pub use footfall_storage::compaction::{CompactionPolicy, Grace};
 pub use footfall_storage::journal::{RejectReason, RejectedEvent};
+pub use footfall_storage::segment::{CacheFigures, SegmentCaches};
 pub use footfall_storage::views::View;
 pub use footfall_storage::{
-    Arrival, Collected, Compacted, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy, failpoint,
-    open_store,
+    Arrival, Collected, Compacted, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy,
+    check_directory, check_store, failpoint, open_store,
 };
 pub use live::TOO_MANY_VIEWERS;
-pub use options::{EngineOptions, EvaluateSpec, LiveOptions, ProjectConfig};
+pub use options::{CachePolicy, EngineOptions, EvaluateSpec, LiveOptions, Ownership, ProjectConfig};
+pub use recount::Recount;
 
 /// The engine of one data directory. Share it in an `Arc`; every method takes `&self`.
 pub struct Engine {
@@ -186,6 +190,11 @@ impl Engine {
     /// Where the tables are, for what is kept beside them. All users of a process share what is known of it.
     pub fn store(&self) -> Arc<dyn object_store::ObjectStore> {
         self.shared.store.clone()
+    }
+
+    /// What is kept of segments; holds nothing else of the engine.
+    pub fn caches(&self) -> Arc<SegmentCaches> {
+        self.shared.segments.clone()
     }
 
     fn check_open(&self) -> Result<(), Error> {

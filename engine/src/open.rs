@@ -13,19 +13,18 @@ use footfall_model::ProjectId;
 use footfall_query::runtime::QueryPool;
 use footfall_query::session::Sessions;
 use footfall_storage::log::{Log, Record};
-use footfall_storage::segment::SegmentCaches;
+use footfall_storage::segment::{CacheOptions, Replica, SegmentCaches};
 use footfall_storage::{
-    KeptBudget, KeyCache, NiceThreads, Recovered, Shared, open_store, probe_store, remove_leftovers,
+    KeptBudget, KeyCache, NiceThreads, Recovered, Shared, StorageError, check_store, enter_directory, enter_store,
+    open_store, probe_store, remove_leftovers,
 };
 use parking_lot::{Mutex, RwLock};
 
 use crate::live::Viewers;
 use crate::log::{Announced, cannot_open, log_options};
 use crate::lookup::LookupCache;
-use crate::{DataDirectory, Engine, EngineOptions, Error, ErrorKind};
+use crate::{DataDirectory, Engine, EngineOptions, Error, ErrorKind, Ownership};
 
-/// Column chunks kept in memory.
-const CHUNK_CACHE_BYTES: u64 = 1 << 30;
 /// Keys of segments kept in memory for finding resent events.
 const KEY_CACHE_BYTES: u64 = 256 << 20;
 /// Lookup tables kept as columns, measured by their text.
@@ -54,8 +53,17 @@ impl Engine {
         };
         let data_dir = directory.path().to_owned();
         let store = open_store(&data_dir, options.store.as_ref(), &options.store_policy)?;
-        probe_store(&*store, options.store.as_ref()).await?;
-        remove_leftovers(&data_dir, options.store.as_ref())?;
+        match (check_store(&store).await, options.ownership) {
+            (Ok(_), Ownership::Guest) => {}
+            // Of a store that cannot be read, trying it out says more.
+            (Ok(_) | Err(StorageError::Store(_)), Ownership::Owner) => {
+                probe_store(&*store, options.store.as_ref()).await?;
+                enter_store(&store).await?;
+                enter_directory(&data_dir)?;
+                remove_leftovers(&data_dir, options.store.as_ref())?;
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let mut announced = Announced::default();
         let collect = |record: Record<'_>| -> Result<(), Infallible> {
@@ -80,12 +88,24 @@ impl Engine {
         );
         let log = Arc::new(log);
         let nice = NiceThreads::start(nice_threads()).map_err(|e| unavailable("threads cannot be started", &e))?;
+        let replica = options
+            .cache
+            .heal_from
+            .as_ref()
+            .map(|url| open_store(&data_dir, Some(url), &options.store_policy))
+            .transpose()?;
+        let segments = SegmentCaches::open(&CacheOptions {
+            memory_bytes: options.cache.memory_bytes,
+            disk: options.disk_cache(),
+            replica: replica.map(Replica::new),
+        });
+        let segments = segments.map_err(|e| unavailable("the cache's folder cannot be used", &e))?;
         let shared = Shared {
             log: log.clone(),
             log_id: recovery.node,
             log_start: recovery.next_lsn,
             store,
-            segments: SegmentCaches::new(CHUNK_CACHE_BYTES),
+            segments,
             keys: KeyCache::new(KEY_CACHE_BYTES),
             kept: KeptBudget::new(options.live.kept_bytes_total),
             nice: nice.handle().clone(),
@@ -118,7 +138,9 @@ impl Engine {
             _directory: directory,
         });
         engine.background.lock().push(engine.spawn_background());
-        engine.background.lock().extend(engine.spawn_compaction());
+        if engine.options.ownership == Ownership::Owner {
+            engine.background.lock().extend(engine.spawn_compaction());
+        }
         Ok(engine)
     }
 

@@ -32,6 +32,41 @@ pub struct EngineOptions {
     pub live: LiveOptions,
     pub log: LogPolicy,
     pub compaction: CompactionOptions,
+    pub cache: CachePolicy,
+    pub ownership: Ownership,
+}
+
+/// Whose the store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// Ours: leftovers of a crash are ours too.
+    #[default]
+    Owner,
+    /// Another process may be writing to it.
+    Guest,
+}
+
+/// What is kept of segments that were read: plain settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// Memory for footers and columns.
+    pub memory_bytes: u64,
+    /// Folder of the cache on disk; `None`: `cache` within the data directory.
+    pub dir: Option<PathBuf>,
+    /// Most bytes on disk; `None`: [`Self::DISK_BYTES`] in front of a bucket, none in front of a local folder.
+    pub disk_bytes: Option<u64>,
+    /// A replica of the store or a backup, from which damaged segments are healed.
+    pub heal_from: Option<url::Url>,
+}
+
+impl CachePolicy {
+    pub const DISK_BYTES: u64 = 10 << 30;
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self { memory_bytes: 1 << 30, dir: None, disk_bytes: None, heal_from: None }
+    }
 }
 
 /// Bounds of live views: plain settings.
@@ -71,6 +106,8 @@ impl Default for EngineOptions {
             live: LiveOptions::default(),
             log: LogPolicy::default(),
             compaction: CompactionOptions::default(),
+            cache: CachePolicy::default(),
+            ownership: Ownership::Owner,
         }
     }
 }
@@ -84,6 +121,15 @@ impl EngineOptions {
     /// The same for memory.
     fn live_bytes_max(&self) -> usize {
         self.flush_bytes.saturating_mul(4).max(256 << 20)
+    }
+
+    /// Folder and most bytes of the cache on disk, if there is to be one.
+    pub(crate) fn disk_cache(&self) -> Option<(PathBuf, u64)> {
+        let is_far = self.store.as_ref().is_some_and(|store| store.scheme() != "file");
+        let usual = if is_far { CachePolicy::DISK_BYTES } else { 0 };
+        let bytes = self.cache.disk_bytes.unwrap_or(usual);
+        let dir = self.cache.dir.clone().unwrap_or_else(|| self.data_dir.join("cache"));
+        (bytes > 0).then_some((dir, bytes))
     }
 
     pub(crate) fn project(&self, shards: u16) -> ProjectOptions {

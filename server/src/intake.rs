@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use footfall_engine::SegmentCaches;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
 
@@ -43,18 +44,26 @@ impl Intake {
 }
 
 /// Where `/metrics` finds the books: it is answered before there are any, and through every change of engine.
-#[derive(Clone, Debug, Default)]
-pub struct Books(Arc<RwLock<Option<Arc<Intake>>>>);
+#[derive(Clone, Default)]
+pub struct Books(Arc<RwLock<Option<Shown>>>);
+
+#[derive(Clone)]
+struct Shown {
+    intake: Arc<Intake>,
+    caches: Arc<SegmentCaches>,
+}
 
 impl Books {
     /// From now on these are shown.
-    pub fn show(&self, intake: Arc<Intake>) {
-        *self.0.write() = Some(intake);
+    pub fn show(&self, intake: Arc<Intake>, caches: Arc<SegmentCaches>) {
+        *self.0.write() = Some(Shown { intake, caches });
     }
 
     /// The text of `/metrics` about them, all of one moment.
     pub fn render(&self) -> String {
-        let intake = self.0.read().clone();
-        intake.map_or_else(String::new, |intake| ledger::render(&intake.ledger.book(), &intake.admission.gauges()))
+        let Some(Shown { intake, caches }) = self.0.read().clone() else { return String::new() };
+        let mut text = ledger::render(&intake.ledger.book(), &intake.admission.gauges());
+        ledger::render_caches(&mut text, &caches.figures());
+        text
     }
 }

@@ -48,6 +48,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         | Command::Compact { .. }
         | Command::Sql { .. }
         | Command::View(_)
+        | Command::Inspect { .. }
+        | Command::Verify { .. }
+        | Command::Backup(_)
         | Command::Log(_) => Voice::Command,
     };
     if invocation.command.is_check() {
@@ -87,6 +90,9 @@ async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), Com
         Command::Compact { .. } => commands::compact::run(&settings).await,
         Command::Sql { query, .. } => commands::sql::run(&query, &settings).await,
         Command::View(command) => commands::view::run(command, &settings).await,
+        Command::Inspect { file, .. } => commands::inspect::run(&file, &settings).await,
+        Command::Verify { .. } => commands::verify::run(&settings).await,
+        Command::Backup(command) => commands::backup::run(&command, &settings).await,
         Command::Log(command) => commands::log::run(&command, &settings),
     }
 }

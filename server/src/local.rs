@@ -66,6 +66,11 @@ impl LocalClient {
         accepted(self.post("/v1/local/restart").send().await).await.map(drop)
     }
 
+    /// Writes everything acknowledged so far to the tables.
+    pub async fn flush(&self) -> Result<(), CommandError> {
+        accepted(self.post("/v1/local/flush").send().await).await.map(drop)
+    }
+
     pub async fn projects(&self) -> Result<Vec<ProjectInfo>, CommandError> {
         let reply = accepted(self.get("/v1/projects").send().await).await?;
         let list: ProjectList = reply.json().await.map_err(unreachable)?;

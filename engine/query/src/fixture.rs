@@ -12,6 +12,7 @@ use footfall_storage::segment::SegmentCaches;
 use footfall_storage::{
     Arrival, KeptBudget, KeptLimits, KeyCache, ProjectOptions, ProjectStore, Shared, StorePolicy, open_store,
 };
+use object_store::ObjectStore;
 
 use crate::catalog::{Properties, Shape};
 use crate::session::Sessions;
@@ -30,14 +31,24 @@ impl Fixture {
 
     pub async fn with_columns_max(columns_max: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let store = open_store(dir.path(), None, &StorePolicy::default()).unwrap();
+        Self::within(dir, store).await
+    }
+
+    /// One project in a store, with a log and caches of its own.
+    pub async fn over(store: Arc<dyn ObjectStore>) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), store).await
+    }
+
+    async fn within(dir: tempfile::TempDir, store: Arc<dyn ObjectStore>) -> Self {
         let nothing = |_: Record<'_>| -> Result<(), std::convert::Infallible> { Ok(()) };
         let (log, recovery) = Log::open(LogOptions::new(dir.path().join("log")), nothing).unwrap();
         let shared = Shared {
             log: Arc::new(log),
             log_id: recovery.node,
             log_start: recovery.next_lsn,
-            store: open_store(dir.path(), None, &StorePolicy::default()).unwrap(),
-            segments: SegmentCaches::new(1 << 20),
+            store,
+            segments: SegmentCaches::new(64 << 20),
             keys: KeyCache::new(1 << 20),
             kept: KeptBudget::new(0),
             nice: tokio::runtime::Handle::current(),

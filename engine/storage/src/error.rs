@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use object_store::path::Path;
+use parquet::errors::ParquetError;
+
 use crate::failpoint::Injected;
 use crate::log::{LogError, Lsn};
 use crate::table::TableError;
@@ -30,7 +33,7 @@ pub enum StorageError {
     Injected(#[from] Injected),
 
     #[error("parquet file could not be read or written")]
-    Parquet(#[from] parquet::errors::ParquetError),
+    Parquet(#[source] ParquetError),
 
     #[error("the table's list of properties without columns is damaged")]
     CorruptProperties(#[source] serde_json::Error),
@@ -40,6 +43,21 @@ pub enum StorageError {
 
     #[error("segment is corrupt: {what}, path={path}")]
     CorruptSegment { path: String, what: String },
+
+    /// Written by a later version; it is left as it is.
+    #[error("written by a newer version of footfall: {what} has format {found}, this program knows up to {known}")]
+    NewerFormat { what: String, found: u32, known: u32 },
+
+    /// Half of a store is worse than none.
+    #[error("a backup is being restored into this store and is not whole yet; run the same restore again to finish it")]
+    RestoreUnfinished,
+
+    #[error("there is no such backup")]
+    NoBackup,
+
+    /// Nothing is restored over what is there.
+    #[error("the place to restore to is not empty: {what}")]
+    NotEmpty { what: String },
 
     #[error("log record is corrupt: {what}, lsn={lsn}")]
     CorruptRecord { lsn: u64, what: String },
@@ -70,6 +88,33 @@ pub enum StorageError {
     /// The process is shutting down, or the task was lost.
     #[error("storage is closed")]
     Closed,
+}
+
+impl StorageError {
+    pub(crate) fn corrupt(path: &str, what: &str) -> Self {
+        Self::CorruptSegment { path: path.to_owned(), what: what.to_owned() }
+    }
+
+    /// The same damage, told with the place in the store.
+    pub(crate) fn located(self, location: &Path) -> Self {
+        match self {
+            Self::CorruptSegment { what, .. } => Self::CorruptSegment { path: location.to_string(), what },
+            other => other,
+        }
+    }
+}
+
+/// What our own readers failed with comes back through Parquet's as a foreign error.
+impl From<ParquetError> for StorageError {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(error) => match error.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(foreign) => Self::Parquet(ParquetError::External(foreign)),
+            },
+            error => Self::Parquet(error),
+        }
+    }
 }
 
 /// An error with its causes, for logs and for the operator of a damaged store. Each is said once: some texts of libraries

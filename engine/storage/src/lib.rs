@@ -11,6 +11,7 @@
 //! [`log`], `live` (recent rows), [`table`] (which files exist), [`journal`] (rows that are only ever added), [`compaction`]
 //! (fewer, larger files), [`project`] (all of it together for one tenant), [`views`] (results that are kept).
 
+pub mod backup;
 pub mod census;
 pub mod columns;
 pub mod compaction;
@@ -25,6 +26,7 @@ pub mod views;
 mod arrivals;
 mod durable;
 mod error;
+mod format;
 mod kept;
 mod keys;
 mod live;
@@ -33,10 +35,12 @@ mod nice;
 mod recent;
 mod store;
 mod users;
+mod verify;
 
 pub use arrivals::{ArrivedRows, LiveRow};
 pub use durable::DurableLocal;
 pub use error::{StorageError, chain};
+pub use format::{Known, check_directory, check_store, enter_directory, enter_store};
 pub use kept::{KeptBudget, KeptLimits};
 pub use keys::{generated_insert_id, key_of};
 pub use live::LiveChunk;
@@ -48,3 +52,4 @@ pub use project::{
 };
 pub use recent::KeyCache;
 pub use store::{StorePolicy, open_store, probe_store, remove_leftovers};
+pub use verify::{Checked, Depth, Orphan, StoreDamage, Verification, VerifiedProject, verify_store};

@@ -226,7 +226,13 @@ impl LookupTables {
 
 /// A hundred megabytes take long enough to be no work for a thread that others wait for.
 async fn pack(csv: Bytes) -> Result<Bytes, StorageError> {
-    let packed = tokio::task::spawn_blocking(move || zstd::encode_all(csv.as_ref(), COMPRESSION)).await;
+    let encode = move || {
+        let mut encoder = zstd::Encoder::new(Vec::new(), COMPRESSION)?;
+        encoder.include_checksum(true)?;
+        std::io::Write::write_all(&mut encoder, &csv)?;
+        encoder.finish()
+    };
+    let packed: Result<std::io::Result<Vec<u8>>, _> = tokio::task::spawn_blocking(encode).await;
     Ok(packed.map_err(|_| StorageError::Closed)?.expect("a compressor has room in memory").into())
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use footfall_engine::{Arrival, Engine, ErrorKind, IngestSummary};
 use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
+use object_store::ObjectStore;
 
 use super::CommandError;
 use crate::compaction::{CollectReply, CompactReply};
@@ -178,6 +179,16 @@ impl Backend {
     }
 }
 
+/// The configured store, for commands that make nothing new: a directory that is missing is most likely mistyped.
+pub fn existing_store(settings: &Settings) -> Result<Arc<dyn ObjectStore>, CommandError> {
+    footfall_engine::check_directory(&settings.data_dir).map_err(footfall_engine::Error::from)?;
+    if settings.store.is_none() && !settings.data_dir.join("store").is_dir() {
+        return Err(CommandError::failed(format!("{} is no data directory", settings.data_dir.display())));
+    }
+    footfall_engine::open_store(&settings.data_dir, settings.store.as_ref(), &settings.store_policy())
+        .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))
+}
+
 /// The registry of the configured store.
 pub async fn open_projects(settings: &Settings, engine: Option<Arc<Engine>>) -> Result<Projects, CommandError> {
     let store = match &engine {
@@ -185,5 +196,6 @@ pub async fn open_projects(settings: &Settings, engine: Option<Arc<Engine>>) -> 
         None => footfall_engine::open_store(&settings.data_dir, settings.store.as_ref(), &settings.store_policy())
             .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?,
     };
+    footfall_engine::check_store(&store).await.map_err(footfall_engine::Error::from)?;
     Ok(Projects::open(store, engine).await?)
 }

@@ -9,6 +9,8 @@ use figment::providers::Serialized;
 use footfall_ingest::MergeMode;
 use serde::Serialize;
 
+use super::cache_args::CacheArgs;
+use super::care::{BackupCommand, VerifyArgs};
 use super::compaction::{CompactArgs, CompactionArgs};
 use super::ingest::IngestArgs;
 use super::listen_args::ListenArgs;
@@ -100,6 +102,27 @@ pub enum Command {
     /// Keep results of statements by shard and day, and compute only what has changed; also while a server runs.
     #[command(subcommand)]
     View(ViewCommand),
+    /// Show what is in a Parquet file of ours: encodings, order, event index, statistics, checksums.
+    Inspect {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+        /// A file, or gs://bucket/path or s3://bucket/path.
+        file: String,
+    },
+    /// Read everything stored and check it; changes nothing, also beside a server. Exit code 1 if something is damaged.
+    Verify {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        engine: EngineArgs,
+        #[command(flatten)]
+        verify: VerifyArgs,
+    },
+    /// Make backups to a folder or bucket, check them, and restore one.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Look into the log, and copy what is sound of a damaged one. Reads files only.
     #[command(subcommand)]
     Log(LogCommand),
@@ -189,6 +212,9 @@ pub struct EngineArgs {
     #[command(flatten)]
     #[serde(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    #[serde(flatten)]
+    cache: CacheArgs,
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -324,6 +350,11 @@ impl Command {
                 figment.merge(Serialized::global("project", output))
             }
             Self::View(command) => command.merge_into(figment),
+            Self::Inspect { output, .. } => figment.merge(Serialized::global("inspect", output)),
+            Self::Verify { engine, verify, .. } => {
+                figment.merge(Serialized::globals(engine)).merge(Serialized::global("verify", verify))
+            }
+            Self::Backup(command) => command.merge_into(figment),
             Self::Log(command) => command.merge_into(figment),
         }
     }
@@ -335,7 +366,10 @@ impl Command {
             | Self::Restart { data }
             | Self::Import { data, .. }
             | Self::Compact { data, .. }
-            | Self::Sql { data, .. } => data,
+            | Self::Sql { data, .. }
+            | Self::Inspect { data, .. }
+            | Self::Verify { data, .. } => data,
+            Self::Backup(command) => command.data(),
             Self::Project(
                 ProjectCommand::Create { data, .. }
                 | ProjectCommand::List { data, .. }

@@ -5,6 +5,8 @@
 //! mean nothing are errors in all three, so that a typing mistake never runs with a default. Read once, at start.
 
 mod args;
+mod cache_args;
+mod care;
 mod compaction;
 mod ingest;
 mod listen_args;
@@ -21,6 +23,7 @@ use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 
 pub use args::{Cli, Command, ProjectCommand};
+pub use care::{BackupCommand, BackupSettings, InspectSettings, VerifySettings};
 pub use ingest::IngestSettings;
 pub use log::{DumpFormat, DumpSettings, LogCommand, SalvageSettings};
 pub use settings::{ImportFormat, ImportSettings, Settings, SqlFormat, TimeUnit, seconds};

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use footfall_engine::log::LogPolicy;
-use footfall_engine::{EngineOptions, StorePolicy};
+use footfall_engine::{CachePolicy, EngineOptions, Ownership, StorePolicy};
 use footfall_ingest::MergeMode;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use super::care::{BackupSettings, InspectSettings, VerifySettings};
 use super::compaction::{CompactSettings, CompactionSettings};
 use super::ingest::IngestSettings;
 use super::live::LiveSettings;
@@ -62,6 +63,14 @@ pub struct Settings {
     pub log_budget: u64,
     /// MiB.
     pub log_min_free: Option<u64>,
+    /// MiB.
+    pub cache_memory: u64,
+    pub cache_dir: Option<PathBuf>,
+    pub cache_bytes: Option<u64>,
+    pub heal_from: Option<Url>,
+    pub inspect: InspectSettings,
+    pub verify: VerifySettings,
+    pub backup: BackupSettings,
     pub log_dump: DumpSettings,
     pub log_salvage: SalvageSettings,
     pub ingest: IngestSettings,
@@ -190,6 +199,13 @@ impl Default for Settings {
             keep_log: false,
             log_budget: LogPolicy::default().bytes_max / MIB,
             log_min_free: None,
+            cache_memory: engine.cache.memory_bytes / MIB,
+            cache_dir: engine.cache.dir,
+            cache_bytes: engine.cache.disk_bytes,
+            heal_from: engine.cache.heal_from,
+            inspect: InspectSettings::default(),
+            verify: VerifySettings::default(),
+            backup: BackupSettings::default(),
             log_dump: DumpSettings::default(),
             log_salvage: SalvageSettings::default(),
             ingest: IngestSettings::default(),
@@ -249,6 +265,13 @@ impl Settings {
                 free_bytes_min: self.log_min_free.map(|free| free.saturating_mul(MIB)),
             },
             compaction: self.compaction.options(),
+            cache: CachePolicy {
+                memory_bytes: self.cache_memory.saturating_mul(MIB),
+                dir: self.cache_dir.clone(),
+                disk_bytes: self.cache_bytes,
+                heal_from: self.heal_from.clone(),
+            },
+            ownership: Ownership::Owner,
             ..EngineOptions::default()
         }
     }

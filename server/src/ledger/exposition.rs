@@ -109,24 +109,24 @@ fn waiting(out: &mut String, gauges: &Gauges) -> fmt::Result {
     gauges.waiting.iter().try_for_each(|(queue, count)| waiting.line(out, &[("queue", queue)], count))
 }
 
-struct Metric<'a> {
-    name: &'a str,
-    kind: &'static str,
-    help: &'static str,
+pub(super) struct Metric<'a> {
+    pub name: &'a str,
+    pub kind: &'static str,
+    pub help: &'static str,
 }
 
 impl<'a> Metric<'a> {
-    fn counter(name: &'a str, help: &'static str) -> Self {
+    pub fn counter(name: &'a str, help: &'static str) -> Self {
         Self { name, kind: "counter", help }
     }
 
-    fn head(&self, out: &mut String) -> fmt::Result {
+    pub fn head(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "# HELP {} {}", self.name, self.help)?;
         writeln!(out, "# TYPE {} {}", self.name, self.kind)
     }
 
     /// Label values are words of ours and numbers: nothing in them needs an escape.
-    fn line(&self, out: &mut String, labels: &[(&str, &str)], value: impl Display) -> fmt::Result {
+    pub fn line(&self, out: &mut String, labels: &[(&str, &str)], value: impl Display) -> fmt::Result {
         out.push_str(self.name);
         for (nth, (name, label)) in labels.iter().enumerate() {
             write!(out, "{}{name}=\"{label}\"", if nth == 0 { '{' } else { ',' })?;

@@ -6,6 +6,7 @@
 //! outcome, and a scrape copies the book whole. What is in flight is a count of its own and not the difference, so that
 //! B1 can fail, and [`Receipt`] sees to it that whatever ends a request ends its records too.
 
+mod caches;
 mod exposition;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use footfall_model::ProjectId;
 use parking_lot::Mutex;
 
+pub use caches::render_caches;
 pub use exposition::render;
 
 /// Kinds of records that clients send.

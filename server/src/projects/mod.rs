@@ -54,6 +54,13 @@ pub struct Project {
     pub shards: u16,
 }
 
+impl Project {
+    /// What the engine has to know of it.
+    pub fn config(&self) -> ProjectConfig {
+        ProjectConfig { id: self.id, timezone: self.timezone, shards: self.shards }
+    }
+}
+
 /// Somebody who proved to know a service account's secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceAccount {
@@ -291,7 +298,7 @@ impl Projects {
 
     async fn attach(&self, project: &Project) -> Result<(), Error> {
         let Some(engine) = &self.engine else { return Ok(()) };
-        let config = ProjectConfig { id: project.id, timezone: project.timezone, shards: project.shards };
+        let config = project.config();
         engine.attach(config).await
     }
 

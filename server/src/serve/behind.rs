@@ -47,7 +47,7 @@ impl Front {
         tasks.spawn(self.health.health.clone().watch(engine.clone()));
         // Only who has the directory may read what its predecessor wrote last.
         let intake = Arc::new(Intake::open(settings.ingest.clone(), &settings.data_dir, engine.nice().clone()));
-        self.health.books.show(intake.clone());
+        self.health.books.show(intake.clone(), engine.caches());
         tasks.spawn(intake.quality.clone().keep_saved());
         let phase = self.phase.clone();
         let state = AppState { engine, projects, local_token, metrics, intake, phase };

@@ -4,6 +4,8 @@
 //! It declares `Range(uid)` partitioning, so that work per user is planned without a shuffle; it reads only the named
 //! columns, days and events; and live rows and segments look the same to everything above it.
 
+#[cfg(test)]
+mod bytes_read;
 mod columns;
 mod events;
 mod journal;

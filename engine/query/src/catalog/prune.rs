@@ -90,9 +90,17 @@ impl Bounds {
         }
     }
 
-    /// Literals finer than a millisecond were floored: every bound stays inclusive, which is never too narrow.
-    fn narrow_time(&mut self, op: Operator, at: i64) {
-        let (min, max) = inclusive(op, at);
+    /// Times are whole milliseconds: what a comparison with a finer literal allows is exact. A day that ends where a
+    /// bound says `<` is not read.
+    fn narrow_time(&mut self, op: Operator, at: Millis) {
+        let (min, max) = match op {
+            Operator::Eq => (Some(at.ceil), Some(at.floor)),
+            Operator::Gt => (Some(at.floor.saturating_add(1)), None),
+            Operator::GtEq => (Some(at.ceil), None),
+            Operator::Lt => (None, Some(at.ceil.saturating_sub(1))),
+            Operator::LtEq => (None, Some(at.floor)),
+            _ => (None, None),
+        };
         self.time_min = self.time_min.max(min);
         self.time_max = least(self.time_max, max);
     }
@@ -165,12 +173,23 @@ fn text(expr: &Expr) -> Option<String> {
     }
 }
 
-fn millis(expr: &Expr) -> Option<i64> {
+/// The whole milliseconds around a literal; both the same where it is one.
+#[derive(Clone, Copy)]
+struct Millis {
+    floor: i64,
+    ceil: i64,
+}
+
+fn millis(expr: &Expr) -> Option<Millis> {
+    let within = |t: i64, unit: i64| {
+        let floor = t.div_euclid(unit);
+        Millis { floor, ceil: floor + i64::from(t.rem_euclid(unit) > 0) }
+    };
     match expr {
-        Expr::Literal(ScalarValue::TimestampSecond(Some(t), _), _) => t.checked_mul(1000),
-        Expr::Literal(ScalarValue::TimestampMillisecond(Some(t), _), _) => Some(*t),
-        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(t), _), _) => Some(t.div_euclid(1000)),
-        Expr::Literal(ScalarValue::TimestampNanosecond(Some(t), _), _) => Some(t.div_euclid(1_000_000)),
+        Expr::Literal(ScalarValue::TimestampSecond(Some(t), _), _) => t.checked_mul(1000).map(|t| within(t, 1)),
+        Expr::Literal(ScalarValue::TimestampMillisecond(Some(t), _), _) => Some(within(*t, 1)),
+        Expr::Literal(ScalarValue::TimestampMicrosecond(Some(t), _), _) => Some(within(*t, 1_000)),
+        Expr::Literal(ScalarValue::TimestampNanosecond(Some(t), _), _) => Some(within(*t, 1_000_000)),
         _ => None,
     }
 }
@@ -202,11 +221,26 @@ mod tests {
         ]);
         let expected = Bounds {
             time_min: Some(1000),
-            time_max: Some(5000),
+            time_max: Some(4999),
             events: Some(vec!["A".to_owned()]),
             ..Bounds::default()
         };
         assert_eq!(bounds, expected);
+    }
+
+    #[test]
+    fn times_between_milliseconds_bound_whole_ones_exactly() {
+        let at = |us: i64| Expr::Literal(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())), None);
+        let bounds = |filter: Expr| {
+            let bounds = Bounds::of(&[filter]);
+            (bounds.time_min, bounds.time_max)
+        };
+        for (us, lt, lt_eq, gt, gt_eq) in [(5_000, 4, 5, 6, 5), (5_001, 5, 5, 6, 6), (-1, -1, -1, 0, 0)] {
+            assert_eq!(bounds(col("time").lt(at(us))), (None, Some(lt)), "< {us}");
+            assert_eq!(bounds(col("time").lt_eq(at(us))), (None, Some(lt_eq)), "<= {us}");
+            assert_eq!(bounds(col("time").gt(at(us))), (Some(gt), None), "> {us}");
+            assert_eq!(bounds(col("time").gt_eq(at(us))), (Some(gt_eq), None), ">= {us}");
+        }
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl LaneScan {
     async fn rows_received(
         &self,
         segment: &Segment,
-        open: &OpenSegment,
+        open: &Arc<OpenSegment>,
         within: Option<&[Range<usize>]>,
     ) -> Result<Vec<Range<usize>>> {
         let files = &self.snapshot.files;

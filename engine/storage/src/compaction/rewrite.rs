@@ -29,7 +29,7 @@ use super::merge::{Merge, Run};
 use crate::columns::{Builtin, Catalog, Layout, RestIndex, Target, Uses};
 use crate::error::StorageError;
 use crate::recent::{KeyCollector, SegmentKeys};
-use crate::segment::{EncodedSegment, EventIndex, FilterPlace, Segment, SegmentWriter, sort};
+use crate::segment::{EncodedSegment, EventIndex, FilterPlace, Segment, SegmentWriter, file_format, sort};
 
 /// Rows of a batch, if they are narrow.
 const BATCH_ROWS_MAX: usize = 8_192;
@@ -128,7 +128,7 @@ impl Rewrite {
             keys.add(&batch)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
-                None => writer.insert(SegmentWriter::new(target.schema.clone())?),
+                None => writer.insert(SegmentWriter::new(target.schema.clone())),
             };
             writer.write(&batch)?;
             pace.breathe()?;
@@ -165,6 +165,7 @@ impl Opened {
         }
         let metadata = ArrowReaderMetadata::load(&source.file, ArrowReaderOptions::new())?;
         let footer = metadata.metadata().file_metadata();
+        file_format(&segment.path, footer.key_value_metadata())?;
         let entries = footer.key_value_metadata().into_iter().flatten();
         let index = entries.filter(|entry| entry.key == EventIndex::FOOTER_KEY).find_map(index_of);
         let index = index.ok_or_else(|| corrupt("event index missing or malformed"))?;

@@ -60,6 +60,7 @@ fn segment(name: &str, file: &EncodedSegment) -> Arc<Segment> {
         rows: file.rows,
         bytes: file.bytes.len() as u64,
         crc32c: file.crc32c,
+        tail: file.tail,
         received: file.received.clone(),
     })
 }

@@ -14,13 +14,13 @@ use super::JournalRow;
 use crate::compaction::Pace;
 use crate::compaction::concat::concat;
 use crate::error::StorageError;
+use crate::segment::{CHECKSUM_TAG, checksum_tag, file_format, format_entry};
 use crate::table::{AddFile, ColumnStats, FileEntry};
 
 /// Rows turned into columns at a time, and rows that a reader is given at a time.
 const BATCH_ROWS: usize = 8_192;
 
-/// Tags of a table entry: the file's checksum in hexadecimal; the first and last value of the order column.
-const CHECKSUM_TAG: &str = "footfall.crc32c";
+/// Tags of a table entry: the first and last value of the order column.
 const FIRST_TAG: &str = "footfall.first";
 const LAST_TAG: &str = "footfall.last";
 
@@ -52,7 +52,9 @@ impl JournalFile {
         if crc32c::crc32c(&bytes) != self.crc32c {
             return Err(corrupt(&self.path, "checksum mismatch"));
         }
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(BATCH_ROWS).build()?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+        file_format(&self.path, builder.metadata().file_metadata().key_value_metadata())?;
+        let reader = builder.with_batch_size(BATCH_ROWS).build()?;
         Ok(reader.map(|batch| batch.map_err(StorageError::from)))
     }
 }
@@ -92,7 +94,11 @@ pub(super) fn merge<R: JournalRow>(
 
 fn properties() -> Result<WriterProperties, StorageError> {
     let zstd = Compression::ZSTD(ZstdLevel::try_new(1)?);
-    Ok(WriterProperties::builder().set_created_by("footfall".to_owned()).set_compression(zstd).build())
+    Ok(WriterProperties::builder()
+        .set_created_by("footfall".to_owned())
+        .set_compression(zstd)
+        .set_key_value_metadata(Some(vec![format_entry()]))
+        .build())
 }
 
 /// `first` and `last` are those of the order column.
@@ -105,7 +111,7 @@ fn encoded<R: JournalRow>(bytes: Bytes, rows: u64, first: i64, last: i64) -> Enc
         bytes: bytes.len() as u64,
         rows,
         tags: BTreeMap::from([
-            (CHECKSUM_TAG.to_owned(), format!("{:08x}", crc32c::crc32c(&bytes))),
+            (CHECKSUM_TAG.to_owned(), checksum_tag(crc32c::crc32c(&bytes))),
             (FIRST_TAG.to_owned(), first.to_string()),
             (LAST_TAG.to_owned(), last.to_string()),
         ]),

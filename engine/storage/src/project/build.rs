@@ -15,7 +15,7 @@ use crate::compaction::rewrite::Rewrite;
 use crate::error::StorageError;
 use crate::live::LiveChunk;
 use crate::recent::SegmentKeys;
-use crate::segment::{EncodedSegment, Segment, day_of, encode, sort};
+use crate::segment::{CHECKSUM_TAG, EncodedSegment, Segment, checksum_tag, day_of, encode, sort};
 use crate::table::{AddFile, ColumnStats};
 
 /// What one new segment is made of: rows of live chunks, and what is left of segments that it replaces. Only row
@@ -88,12 +88,13 @@ pub(super) fn new_segment(day: i32, shard: Shard, encoded: &EncodedSegment) -> S
         rows: encoded.rows,
         bytes: encoded.bytes.len() as u64,
         crc32c: encoded.crc32c,
+        tail: encoded.tail,
         received: encoded.received.clone(),
     }
 }
 
-/// Tag of a table entry: the file's checksum in hexadecimal.
-pub(super) const CHECKSUM_TAG: &str = "footfall.crc32c";
+/// Tag of a table entry: length and checksum of the file's end, `BYTES:CRC32C`.
+pub(super) const TAIL_TAG: &str = "footfall.tail";
 /// Tag of a table entry: arrival of the file's first and last rows, `MIN..MAX` in microseconds since the epoch.
 pub(super) const RECEIVED_TAG: &str = "footfall.received";
 
@@ -106,12 +107,18 @@ pub(super) fn add_file(segment: &Segment, encoded: &EncodedSegment) -> AddFile {
         ],
         bytes: segment.bytes,
         rows: segment.rows,
-        tags: BTreeMap::from([
-            (CHECKSUM_TAG.to_owned(), format!("{:08x}", segment.crc32c)),
-            (RECEIVED_TAG.to_owned(), format!("{}..{}", segment.received.start(), segment.received.end())),
-        ]),
+        tags: tags(segment),
         stats: vec![ColumnStats::timestamp_millis(Builtin::Time.name(), encoded.time_min, encoded.time_max, 0)],
     }
+}
+
+fn tags(segment: &Segment) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::from([
+        (CHECKSUM_TAG.to_owned(), checksum_tag(segment.crc32c)),
+        (RECEIVED_TAG.to_owned(), format!("{}..{}", segment.received.start(), segment.received.end())),
+    ]);
+    tags.extend(segment.tail.map(|tail| (TAIL_TAG.to_owned(), tail.to_tag())));
+    tags
 }
 
 /// `YYYY-MM-DD` of a day number.

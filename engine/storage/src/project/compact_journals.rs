@@ -15,7 +15,7 @@ use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::flush::may_have_landed;
-use super::tables::users_schema;
+use super::tables::{read_users, users_properties, users_schema};
 use super::{Compacted, ProjectStore, State, run_blocking};
 use crate::compaction::concat::concat;
 use crate::compaction::policy::{self, Run};
@@ -23,6 +23,7 @@ use crate::compaction::{CompactionMode, CompactionPolicy, Pace};
 use crate::error::StorageError;
 use crate::failpoint;
 use crate::journal::{Journal, JournalRow, JournalRows, ProfileEntry, RejectedEvent};
+use crate::segment::{CHECKSUM_TAG, checksum_tag};
 use crate::table::{AddFile, FileEntry, Operation, TableCommit, TableError};
 
 /// A merged file on its way, and what it is made of.
@@ -125,7 +126,7 @@ impl ProjectStore {
         let mut parts: Vec<Bytes> = Vec::with_capacity(sources.len());
         for source in sources {
             let location = Path::from(format!("{}/{}", self.users_root, source.path));
-            parts.push(self.store.get(&location).await?.bytes().await?);
+            parts.push(read_users(self.store.as_ref(), &location, source).await?);
         }
         let (bytes, rows) = run_blocking(move || {
             let mut batches = Vec::with_capacity(parts.len());
@@ -133,7 +134,7 @@ impl ProjectStore {
                 batches.push(ParquetRecordBatchReaderBuilder::try_new(part)?.build()?);
             }
             let batches = batches.into_iter().flatten().map(|batch| batch.map_err(StorageError::from));
-            concat(users_schema(), None, batches, &mut pace)
+            concat(users_schema(), Some(users_properties()), batches, &mut pace)
         })
         .await?;
         // A user that is missing would be given another number at the next start.
@@ -143,7 +144,7 @@ impl ProjectStore {
         }
         let path = format!("{}.parquet", uuid::Uuid::now_v7());
         let location = Path::from(format!("{}/{path}", self.users_root));
-        let length = bytes.len() as u64;
+        let (length, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
         files.push(location.clone());
         self.store.put(&location, bytes.into()).await?;
         let add = AddFile {
@@ -151,7 +152,7 @@ impl ProjectStore {
             partition_values: Vec::new(),
             bytes: length,
             rows,
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([(CHECKSUM_TAG.to_owned(), checksum_tag(crc32c))]),
             stats: Vec::new(),
         };
         Ok(TableCommit {

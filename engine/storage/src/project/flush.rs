@@ -30,7 +30,7 @@ use crate::failpoint;
 use crate::journal::{Journal, JournalRow, ProfileEntry, RejectedEvent};
 use crate::live::{LiveChunk, seal};
 use crate::log::Lsn;
-use crate::segment::Segment;
+use crate::segment::{CHECKSUM_TAG, Segment, checksum_tag};
 use crate::table::{AddFile, Operation, TableCommit, TableError, Transaction};
 
 /// What a flush has taken on.
@@ -296,7 +296,7 @@ impl ProjectStore {
         }
         let (bytes, rows) = user_batch(users)?;
         let path = format!("{}.parquet", uuid::Uuid::now_v7());
-        let length = bytes.len() as u64;
+        let (length, crc32c) = (bytes.len() as u64, crc32c::crc32c(&bytes));
         let location = Path::from(format!("{}/{path}", self.users_root));
         files.push(location.clone());
         self.store.put(&location, Bytes::from(bytes).into()).await?;
@@ -305,7 +305,7 @@ impl ProjectStore {
             partition_values: Vec::new(),
             bytes: length,
             rows,
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([(CHECKSUM_TAG.to_owned(), checksum_tag(crc32c))]),
             stats: Vec::new(),
         };
         let from = self.users.snapshot().transaction(&self.log_app_id);

@@ -57,6 +57,7 @@ pub use dump::record_contents;
 pub use follow::Arrived;
 pub use recover::{Recovered, Shared};
 pub use snapshot::{Newest, Snapshot};
+pub(crate) use tables::segment_of;
 
 use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use bytes::Bytes;
 use chrono::NaiveDate;
 use footfall_model::{ProjectId, Shard, Uid};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::properties::WriterProperties;
 
-use super::build::{CHECKSUM_TAG, RECEIVED_TAG};
+use super::build::{RECEIVED_TAG, TAIL_TAG};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
-use crate::segment::Segment;
+use crate::segment::{CHECKSUM_TAG, Segment, Tail, checksum_tag, file_format, format_entry};
 use crate::table::{FileEntry, TableDefinition};
 use crate::users::{Saved, UserDirectory};
 
@@ -65,10 +67,30 @@ pub(super) fn user_batch(users: &[(Uid, Arc<str>)]) -> Result<(Vec<u8>, u64), St
     let ids = StringArray::from_iter_values(users.iter().map(|(_, id)| id.as_ref()));
     let batch = RecordBatch::try_new(users_schema(), vec![Arc::new(uids), Arc::new(ids)])?;
     let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, users_schema(), None)?;
+    let mut writer = ArrowWriter::try_new(&mut bytes, users_schema(), Some(users_properties()))?;
     writer.write(&batch)?;
     writer.close()?;
     Ok((bytes, users.len() as u64))
+}
+
+/// The bytes of a file of the users' table, checked.
+pub(super) async fn read_users(
+    store: &dyn ObjectStore,
+    location: &Path,
+    file: &FileEntry,
+) -> Result<Bytes, StorageError> {
+    let bytes = store.get(location).await?.bytes().await?;
+    // Files written before this was noted have no sum.
+    let expected = file.tags.get(CHECKSUM_TAG);
+    if expected.is_some_and(|expected| *expected != checksum_tag(crc32c::crc32c(&bytes))) {
+        return Err(StorageError::corrupt(location.as_ref(), "checksum mismatch"));
+    }
+    Ok(bytes)
+}
+
+/// How files of the users' table are written.
+pub(super) fn users_properties() -> WriterProperties {
+    WriterProperties::builder().set_key_value_metadata(Some(vec![format_entry()])).build()
 }
 
 pub(super) async fn load_users(
@@ -78,11 +100,13 @@ pub(super) async fn load_users(
     directory: &mut UserDirectory,
 ) -> Result<(), StorageError> {
     let location = Path::from(format!("{root}/{}", file.path));
-    let bytes = store.get(&location).await?.bytes().await?;
-    for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
+    let bytes = read_users(store, &location, file).await?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    file_format(location.as_ref(), builder.metadata().file_metadata().key_value_metadata())?;
+    for batch in builder.build()? {
         let batch = batch?;
         let (Some(uids), Some(ids)) = (batch.column_by_name("uid"), batch.column_by_name("distinct_id")) else {
-            return Err(StorageError::CorruptSegment { path: file.path.clone(), what: "users column missing".into() });
+            return Err(StorageError::corrupt(location.as_ref(), "users column missing"));
         };
         let (uids, ids) = (uids.as_primitive::<Int64Type>(), ids.as_string::<i32>());
         for row in 0..batch.num_rows() {
@@ -93,7 +117,7 @@ pub(super) async fn load_users(
 }
 
 /// A table entry as a segment.
-pub(super) fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
+pub(crate) fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
     let corrupt = |what: &str| StorageError::CorruptSegment { path: file.path.clone(), what: what.to_owned() };
     let day = file.partition_values.get("day").and_then(|d| NaiveDate::parse_from_str(d, "%Y-%m-%d").ok());
     let day = day.ok_or_else(|| corrupt("day missing or malformed"))?;
@@ -103,6 +127,8 @@ pub(super) fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
         let (first, last) = range.split_once("..")?;
         Some(first.parse().ok()?..=last.parse().ok()?)
     });
+    let tail = file.tags.get(TAIL_TAG).map(|tag| Tail::from_tag(tag).ok_or_else(|| corrupt("tail malformed")));
+    let tail = tail.transpose()?;
     Ok(Segment {
         path: file.path.clone(),
         day: (day - NaiveDate::default()).num_days() as i32,
@@ -110,6 +136,7 @@ pub(super) fn segment_of(file: &FileEntry) -> Result<Segment, StorageError> {
         rows: file.rows,
         bytes: file.bytes,
         crc32c: checksum.ok_or_else(|| corrupt("checksum missing or malformed"))?,
+        tail,
         // Files written before this was noted may hold any: they are never left out.
         received: received.unwrap_or(i64::MIN..=i64::MAX),
     })

@@ -1,55 +1,31 @@
-//! Opening and reading segment files, through bounded caches of footers and column chunks.
+//! Reading the segment files of one table, through the caches that all tables share.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection, RowSelector};
-use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
 
+use super::check::count_events;
 use super::filter::FilterPlace;
-use super::{EventIndex, KeyFilter, Segment};
+use super::open::{Opened, open};
+use super::reader::ChunkReader;
+use super::{KeyFilter, OpenSegment, Segment, SegmentCaches};
 use crate::StorageError;
 use crate::census::Census;
-use crate::columns::{Builtin, Catalog, RestIndex};
+use crate::columns::{Builtin, RestIndex};
 
-/// How much of a file's end is read in the hope that it holds the whole footer.
+/// How often a part is read before it counts as damaged.
+const TRIES: usize = 4;
+/// How much of the end of a file is read whose table does not say how long the footer is.
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
-
-/// A segment whose footer has been read.
-pub struct OpenSegment {
-    pub metadata: ArrowReaderMetadata,
-    pub index: EventIndex,
-    /// The property columns that occur in this file.
-    pub catalog: Catalog,
-    /// Where it says which properties are in its `rest` column; nowhere if it has none.
-    rest: Option<FilterPlace>,
-    rest_index: OnceLock<Arc<RestIndex>>,
-    /// Files written before there were filters have none.
-    filter: Option<FilterPlace>,
-    /// Files written before there were censuses have none.
-    census: Option<FilterPlace>,
-    census_bytes: OnceLock<Bytes>,
-}
-
-impl OpenSegment {
-    /// Whether the file has a column of this name.
-    pub fn has_column(&self, name: &str) -> bool {
-        self.metadata.schema().field_with_name(name).is_ok()
-    }
-}
 
 /// The segment files of one table, and what has been read of them.
 #[derive(Clone)]
@@ -57,38 +33,6 @@ pub struct SegmentFiles {
     store: Arc<dyn ObjectStore>,
     root: Path,
     caches: Arc<SegmentCaches>,
-}
-
-/// Shared by all tables of a process; bounded by bytes.
-pub struct SegmentCaches {
-    footers: Cache<Path, Arc<OpenSegment>>,
-    chunks: Cache<(Path, u64), Bytes, ChunkWeight>,
-    fetched_bytes: AtomicU64,
-}
-
-impl SegmentCaches {
-    /// `chunk_bytes` bounds the column chunks kept; footers are bounded by number.
-    pub fn new(chunk_bytes: u64) -> Arc<Self> {
-        Arc::new(Self {
-            footers: Cache::new(16_384),
-            chunks: Cache::with_weighter(65_536, chunk_bytes, ChunkWeight),
-            fetched_bytes: AtomicU64::new(0),
-        })
-    }
-
-    /// Bytes asked of the object store since the start; what caches answered is not counted.
-    pub fn fetched_bytes(&self) -> u64 {
-        self.fetched_bytes.load(Ordering::Relaxed)
-    }
-}
-
-#[derive(Clone)]
-struct ChunkWeight;
-
-impl Weighter<(Path, u64), Bytes> for ChunkWeight {
-    fn weight(&self, _: &(Path, u64), chunk: &Bytes) -> u64 {
-        chunk.len() as u64 + 64
-    }
 }
 
 impl SegmentFiles {
@@ -116,46 +60,42 @@ impl SegmentFiles {
     /// The bytes of the whole file, past the caches: for those who read a file once. Whoever takes rows out of them checks
     /// them first.
     pub(crate) async fn whole(&self, segment: &Segment) -> Result<Bytes, StorageError> {
-        Ok(self.fetch(&self.location(segment), 0..segment.bytes).await?)
+        let is_sound = |bytes: &Bytes| crc32c::crc32c(bytes) == segment.crc32c;
+        let what = || "whole file".to_owned();
+        self.fetch_from_store(segment, &self.location(segment), 0..segment.bytes, is_sound, what).await
     }
 
     /// Reads the footer, or finds it in the cache.
     pub async fn open(&self, segment: &Segment) -> Result<Arc<OpenSegment>, StorageError> {
         let location = self.location(segment);
-        if let Some(open) = self.caches.footers.get(&location) {
-            return Ok(open);
+        let mut cached = true;
+        let read = async {
+            cached = false;
+            self.read_footer(segment).await
+        };
+        let open = self.caches.footers.get_or_insert_async(&location, read).await?;
+        if cached {
+            self.caches.count_memory_hit();
         }
-        let mut reader = self.reader(segment);
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load_async(&mut reader, options).await?;
-        let corrupt = |what: &str| StorageError::CorruptSegment { path: segment.path.clone(), what: what.to_owned() };
-        let footer = metadata.metadata().file_metadata().key_value_metadata();
-        let value = |key: &str| footer.into_iter().flatten().find(|entry| entry.key == key)?.value.as_deref();
-        let index = value(EventIndex::FOOTER_KEY)
-            .and_then(EventIndex::from_json)
-            .ok_or_else(|| corrupt("event index missing or malformed"))?;
-        let filter = value(FilterPlace::FOOTER_KEY).map(serde_json::from_str).transpose();
-        let filter = filter.map_err(|_| corrupt("place of the key filter malformed"))?;
-        let census = value(Census::FOOTER_KEY).map(serde_json::from_str).transpose();
-        let census = census.map_err(|_| corrupt("place of the census malformed"))?;
-        let rest = value(RestIndex::FOOTER_KEY).map(serde_json::from_str).transpose();
-        let rest = rest.map_err(|_| corrupt("place of the index of rest malformed"))?;
-        if index.total() != segment.rows || metadata.metadata().file_metadata().num_rows() as u64 != segment.rows {
-            return Err(corrupt("row count differs from the table's"));
-        }
-        let catalog = Catalog::from_schema(metadata.schema());
-        let open = Arc::new(OpenSegment {
-            metadata,
-            index,
-            catalog,
-            rest,
-            rest_index: OnceLock::new(),
-            filter,
-            census,
-            census_bytes: OnceLock::new(),
-        });
-        self.caches.footers.insert(location, open.clone());
         Ok(open)
+    }
+
+    async fn read_footer(&self, segment: &Segment) -> Result<Arc<OpenSegment>, StorageError> {
+        let (mut bytes, crc32c) = match segment.tail {
+            Some(tail) => (tail.bytes, Some(tail.crc32c)),
+            None => (FOOTER_GUESS_BYTES.min(segment.bytes), None),
+        };
+        loop {
+            let start = segment.bytes.checked_sub(bytes);
+            let start = start.ok_or_else(|| self.corrupt(segment, "footer longer than the file"))?;
+            let tail = self.fetch(segment, start..segment.bytes, crc32c, || "footer".to_owned()).await?;
+            match open(segment, &tail).map_err(|error| error.located(&self.location(segment)))? {
+                Opened::Open(open) => return Ok(Arc::new(*open)),
+                // Grows each time.
+                Opened::Short(needed) if segment.tail.is_none() && needed > bytes => bytes = needed,
+                Opened::Short(_) => return Err(self.corrupt(segment, "footer incomplete")),
+            }
+        }
     }
 
     /// Reads the filter of the segment's keys; `None` if the file has none.
@@ -163,7 +103,7 @@ impl SegmentFiles {
         let open = self.open(segment).await?;
         let Some(place) = &open.filter else { return Ok(None) };
         let bytes = self.read_block(segment, place, "key filter").await?;
-        KeyFilter::decode(bytes).map(Some).ok_or_else(|| corrupt_block(segment, "key filter"))
+        KeyFilter::decode(bytes).map(Some).ok_or_else(|| self.corrupt(segment, "key filter"))
     }
 
     /// Reads the census of the segment's rows; `None` if the file has none. Its bytes are kept with the footer.
@@ -177,7 +117,7 @@ impl SegmentFiles {
                 open.census_bytes.get_or_init(|| bytes).clone()
             }
         };
-        Census::decode(&bytes).map(Some).ok_or_else(|| corrupt_block(segment, "census"))
+        Census::decode(&bytes).map(Some).ok_or_else(|| self.corrupt(segment, "census"))
     }
 
     /// Which properties are in the segment's `rest` column. Read once and kept with the footer.
@@ -187,7 +127,7 @@ impl SegmentFiles {
             (_, Some(index)) => Ok(index.clone()),
             (Some(place), None) => {
                 let bytes = self.read_block(segment, place, "index of rest").await?;
-                let index = RestIndex::decode(&bytes).ok_or_else(|| corrupt_block(segment, "index of rest"))?;
+                let index = RestIndex::decode(&bytes).ok_or_else(|| self.corrupt(segment, "index of rest"))?;
                 Ok(open.rest_index.get_or_init(|| Arc::new(index)).clone())
             }
         }
@@ -200,16 +140,12 @@ impl SegmentFiles {
         place: &FilterPlace,
         what: &'static str,
     ) -> Result<Bytes, StorageError> {
-        let corrupt = || corrupt_block(segment, what);
+        let corrupt = || self.corrupt(segment, what);
         let end = place.offset.checked_add(place.bytes).filter(|end| *end <= segment.bytes).ok_or_else(corrupt)?;
-        let bytes = match place.bytes {
-            0 => Bytes::new(),
-            _ => self.fetch(&self.location(segment), place.offset..end).await?,
-        };
-        if crc32c::crc32c(&bytes) != place.crc32c {
-            return Err(corrupt());
+        match place.bytes {
+            0 => Ok(Bytes::new()),
+            _ => self.fetch(segment, place.offset..end, Some(place.crc32c), || what.to_owned()).await,
         }
-        Ok(bytes)
     }
 
     /// Streams the named columns of the given rows (ascending, disjoint; `None` is all), in file order. Names that the
@@ -217,7 +153,7 @@ impl SegmentFiles {
     pub fn read(
         &self,
         segment: &Segment,
-        open: &OpenSegment,
+        open: &Arc<OpenSegment>,
         columns: &[&str],
         rows: Option<&[Range<usize>]>,
         batch_rows: usize,
@@ -226,10 +162,10 @@ impl SegmentFiles {
         let schema = open.metadata.schema();
         let roots = columns.iter().filter_map(|name| schema.index_of(name).ok());
         let mask = ProjectionMask::roots(open.metadata.parquet_schema(), roots);
-        let mut builder =
-            ParquetRecordBatchStreamBuilder::new_with_metadata(self.reader(segment), open.metadata.clone())
-                .with_projection(mask)
-                .with_batch_size(batch_rows);
+        let reader = ChunkReader { files: self.clone(), segment: segment.clone(), open: open.clone() };
+        let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, open.metadata.clone())
+            .with_projection(mask)
+            .with_batch_size(batch_rows);
         if let Some(rows) = rows {
             builder = builder.with_row_selection(selection(rows, segment.rows as usize));
         }
@@ -243,12 +179,18 @@ impl SegmentFiles {
         self.read_batch(segment, &open, &names).await
     }
 
+    /// Rows of each event, counted by a plain reader from the whole file: what queries must agree with.
+    pub async fn count_plainly(&self, segment: &Segment) -> Result<BTreeMap<String, u64>, StorageError> {
+        let file = self.store.get(&self.location(segment)).await?.bytes().await?;
+        crate::project::run_blocking(move || count_events(file)).await
+    }
+
     /// One row with all its columns. Decodes a page of each.
     pub(crate) async fn read_row(&self, segment: &Segment, row: usize) -> Result<RecordBatch, StorageError> {
         let open = self.open(segment).await?;
         let names: Vec<&str> = open.metadata.schema().fields().iter().map(|f| f.name().as_str()).collect();
         let rows = self.read(segment, &open, &names, Some(&[row..row + 1]), 1)?.try_next().await?;
-        let missing = || StorageError::CorruptSegment { path: segment.path.clone(), what: format!("no row {row}") };
+        let missing = || self.corrupt(segment, &format!("no row {row}"));
         rows.filter(|batch| batch.num_rows() == 1).ok_or_else(missing)
     }
 
@@ -261,19 +203,35 @@ impl SegmentFiles {
     async fn read_batch(
         &self,
         segment: &Segment,
-        open: &OpenSegment,
+        open: &Arc<OpenSegment>,
         columns: &[&str],
     ) -> Result<RecordBatch, StorageError> {
         let stream = self.read(segment, open, columns, None, segment.rows.max(1) as usize)?;
         let batches: Vec<RecordBatch> = stream.try_collect().await?;
         let schema = batches.first().map(|b| b.schema());
-        let schema = schema
-            .ok_or_else(|| StorageError::CorruptSegment { path: segment.path.clone(), what: "no rows".to_owned() })?;
+        let schema = schema.ok_or_else(|| self.corrupt(segment, "no rows"))?;
         Ok(arrow::compute::concat_batches(&schema, &batches)?)
     }
 
-    fn reader(&self, segment: &Segment) -> ChunkReader {
-        ChunkReader { files: self.clone(), location: self.location(segment), bytes: segment.bytes, metadata: None }
+    /// A part of a file that queries ask for again: from the caches, or fetched and checked.
+    pub(super) async fn part(
+        &self,
+        segment: &Segment,
+        range: Range<u64>,
+        crc32c: Option<u32>,
+        what: impl Fn() -> String,
+    ) -> Result<Bytes, StorageError> {
+        let key = (self.location(segment), range.start);
+        let mut cached = true;
+        let read = async {
+            cached = false;
+            self.fetch(segment, range, crc32c, what).await
+        };
+        let part = self.caches.parts.get_or_insert_async(&key, read).await?;
+        if cached {
+            self.caches.count_memory_hit();
+        }
+        Ok(part)
     }
 
     /// What was fetched from the store so far, by whoever shares the caches.
@@ -281,14 +239,80 @@ impl SegmentFiles {
         self.caches.fetched_bytes()
     }
 
-    async fn fetch(&self, location: &Path, range: Range<u64>) -> Result<Bytes, object_store::Error> {
-        self.caches.fetched_bytes.fetch_add(range.end - range.start, Ordering::Relaxed);
-        self.store.get_range(location, range).await
+    /// A part of a file, never other bytes than were written (S4); `what` names it if it is damaged.
+    async fn fetch(
+        &self,
+        segment: &Segment,
+        range: Range<u64>,
+        crc32c: Option<u32>,
+        what: impl Fn() -> String,
+    ) -> Result<Bytes, StorageError> {
+        let location = self.location(segment);
+        let Some(expected) = crc32c else {
+            return self.fetch_from_store(segment, &location, range, |_| true, what).await;
+        };
+        let length = range.end - range.start;
+        if let Some(part) = self.caches.on_disk(&location, range.start, length, expected).await {
+            return Ok(part);
+        }
+        let is_sound = |bytes: &Bytes| crc32c::crc32c(bytes) == expected;
+        let start = range.start;
+        let part = self.fetch_from_store(segment, &location, range, is_sound, what).await?;
+        self.caches.keep_on_disk(&location, start, &part).await;
+        Ok(part)
     }
-}
 
-fn corrupt_block(segment: &Segment, what: &str) -> StorageError {
-    StorageError::CorruptSegment { path: segment.path.clone(), what: what.to_owned() }
+    async fn fetch_from_store(
+        &self,
+        segment: &Segment,
+        location: &Path,
+        range: Range<u64>,
+        is_sound: impl Fn(&Bytes) -> bool,
+        what: impl Fn() -> String,
+    ) -> Result<Bytes, StorageError> {
+        let length = range.end - range.start;
+        let is_sound = |bytes: &Bytes| bytes.len() as u64 == length && is_sound(bytes);
+        self.caches.count_miss();
+        self.caches.count_fetched(length);
+        let mut found = self.store.get_range(location, range.clone()).await;
+        let mut tries = 1;
+        while tries < TRIES && found.as_ref().is_ok_and(|bytes| !is_sound(bytes)) {
+            // Damaged in the store, or on its way: the latter passes.
+            tries += 1;
+            self.caches.count_fetched(length);
+            found = self.store.get_range(location, range.clone()).await;
+        }
+        let error = match found {
+            Ok(bytes) if is_sound(&bytes) => return Ok(bytes),
+            Ok(_) => self.corrupt(segment, &format!("checksum mismatch, {}", what())),
+            Err(object_store::Error::NotFound { .. }) => self.corrupt(segment, "file missing"),
+            // The store refuses a range that is not there.
+            Err(_) if self.is_short(segment).await => {
+                self.corrupt(segment, &format!("file shorter than it was, {}", what()))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(replica) = &self.caches.replica else { return Err(error) };
+        let healed = replica.heal(&self.store, location, segment).await?;
+        let (Ok(start), Ok(end)) = (usize::try_from(range.start), usize::try_from(range.end)) else {
+            return Err(error);
+        };
+        match healed.filter(|file| end <= file.len()).map(|file| file.slice(start..end)).filter(is_sound) {
+            Some(part) => {
+                self.caches.count_healed();
+                Ok(part)
+            }
+            None => Err(error),
+        }
+    }
+
+    async fn is_short(&self, segment: &Segment) -> bool {
+        self.store.head(&self.location(segment)).await.is_ok_and(|object| object.size < segment.bytes)
+    }
+
+    pub(super) fn corrupt(&self, segment: &Segment, what: &str) -> StorageError {
+        StorageError::corrupt(self.location(segment).as_ref(), what)
+    }
 }
 
 fn selection(rows: &[Range<usize>], total: usize) -> RowSelection {
@@ -302,73 +326,4 @@ fn selection(rows: &[Range<usize>], total: usize) -> RowSelection {
     selectors.push(RowSelector::skip(total.saturating_sub(at)));
     selectors.retain(|s| s.row_count > 0);
     selectors.into()
-}
-
-/// Answers parquet's reads from whole column chunks, which are fetched once and cached: queries ask for the same
-/// columns again and again, and for ever other row ranges of them.
-struct ChunkReader {
-    files: SegmentFiles,
-    location: Path,
-    bytes: u64,
-    metadata: Option<Arc<ParquetMetaData>>,
-}
-
-impl ChunkReader {
-    /// The column chunk that holds a range, if one does.
-    fn chunk_of(&self, range: &Range<u64>) -> Option<Range<u64>> {
-        let open = self.files.caches.footers.get(&self.location);
-        let metadata = self.metadata.clone().or_else(|| open.map(|o| o.metadata.metadata().clone()))?;
-        metadata.row_groups().iter().flat_map(|group| group.columns()).find_map(|column| {
-            let (start, length) = column.byte_range();
-            (start <= range.start && range.end <= start + length).then_some(start..start + length)
-        })
-    }
-
-    async fn get(&self, range: Range<u64>) -> Result<Bytes, ParquetError> {
-        let external = |e: object_store::Error| ParquetError::External(Box::new(e));
-        let Some(chunk) = self.chunk_of(&range) else {
-            return self.files.fetch(&self.location, range).await.map_err(external);
-        };
-        let key = (self.location.clone(), chunk.start);
-        let whole = match self.files.caches.chunks.get(&key) {
-            Some(whole) => whole,
-            None => {
-                let fetched = self.files.fetch(&self.location, chunk.clone()).await.map_err(external)?;
-                self.files.caches.chunks.insert(key, fetched.clone());
-                fetched
-            }
-        };
-        let (from, to) = ((range.start - chunk.start) as usize, (range.end - chunk.start) as usize);
-        if to > whole.len() {
-            return Err(ParquetError::EOF(format!("short read, file={}, bytes={}", self.location, whole.len())));
-        }
-        Ok(whole.slice(from..to))
-    }
-}
-
-impl AsyncFileReader for ChunkReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        async move { self.get(range).await }.boxed()
-    }
-
-    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
-        async move { futures::future::try_join_all(ranges.into_iter().map(|range| self.get(range))).await }.boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        async move {
-            let policy = options.map_or(PageIndexPolicy::Optional, |o| o.offset_index_policy());
-            let bytes = self.bytes;
-            let reader = ParquetMetaDataReader::new()
-                .with_page_index_policy(policy)
-                .with_prefetch_hint(Some(FOOTER_GUESS_BYTES.min(bytes) as usize));
-            let metadata = Arc::new(reader.load_and_finish(&mut *self, bytes).await?);
-            self.metadata = Some(metadata.clone());
-            Ok(metadata)
-        }
-        .boxed()
-    }
 }

@@ -96,6 +96,18 @@ pub(super) async fn announced(log: &Log) -> Result<Option<u64>, TableError> {
     Ok(bytes.and_then(|bytes| serde_json::from_slice::<Announcement>(&bytes).ok()).map(|announced| announced.version))
 }
 
+/// The state of the announced checkpoint, `None` if none is announced; damage is an error, unlike for [`open`].
+pub(super) async fn announced_state(log: &Log) -> Result<Option<Replay>, TableError> {
+    let Some(bytes) = log.get(&announcement_path()).await? else { return Ok(None) };
+    let announced: Announcement = serde_json::from_slice(&bytes).map_err(|error| damaged(0, error))?;
+    read(log, &announced).await.map(Some)
+}
+
+/// Where a checkpoint is within its table.
+pub(super) fn name(version: u64) -> String {
+    checkpoint_path(version).to_string()
+}
+
 /// The state of the announced checkpoint, `None` if there is none to trust.
 async fn read_announced(log: &Log) -> Result<Option<Replay>, TableError> {
     let Some(bytes) = log.get(&announcement_path()).await? else { return Ok(None) };

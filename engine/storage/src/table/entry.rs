@@ -22,6 +22,8 @@ use super::error::TableError;
 use super::snapshot::{FileEntry, Tombstone};
 
 const ENGINE: &str = concat!("footfall/", env!("CARGO_PKG_VERSION"));
+/// The version of what we add to Delta's commits.
+const FORMAT: u64 = 1;
 /// The highest protocol without optional features: every Delta engine reads and writes it.
 const READER_VERSION_MAX: i64 = 1;
 const WRITER_VERSION_MAX: i64 = 2;
@@ -47,6 +49,10 @@ impl LogEntry {
             Action::CommitInfo(info) => Some(info),
             _ => None,
         });
+        let format = header.and_then(|info| info.info.get("footfall")?.get("format")?.as_u64()).unwrap_or(FORMAT);
+        if format > FORMAT {
+            return Err(TableError::Unsupported { version, feature: format!("commits of format {format}") });
+        }
         if let Some(expected) = header.and_then(|info| info.info.get("footfall")?.get("crc32c")) {
             let found = crc32c::crc32c(body(bytes));
             if expected.as_u64() != Some(u64::from(found)) {
@@ -104,7 +110,7 @@ pub(super) fn encode(
         engine_info: Some(ENGINE.to_owned()),
         info: HashMap::from([
             ("txnId".to_owned(), json!(commit_id)),
-            ("footfall".to_owned(), json!({"crc32c": crc32c::crc32c(body.as_bytes())})),
+            ("footfall".to_owned(), json!({"format": FORMAT, "crc32c": crc32c::crc32c(body.as_bytes())})),
         ]),
         ..CommitInfo::default()
     };

@@ -73,6 +73,13 @@ impl Log {
         self.store.put_opts(path, bytes.into(), options).await.map(|_| ())
     }
 
+    /// The versions that there are, in order.
+    pub async fn versions(&self) -> Result<Vec<u64>, TableError> {
+        let mut versions = self.list_from(0).await?;
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
     async fn list_from(&self, first: u64) -> Result<Vec<u64>, TableError> {
         let folder = folder();
         let listing = match first.checked_sub(1) {
@@ -90,6 +97,11 @@ impl Log {
 
 pub(super) fn folder() -> Path {
     Path::from("_delta_log")
+}
+
+/// Where a commit is within its table.
+pub(super) fn commit_name(version: u64) -> String {
+    commit_path(version).to_string()
 }
 
 fn commit_path(version: u64) -> Path {

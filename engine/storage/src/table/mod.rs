@@ -20,6 +20,7 @@
 //! - T8: commits are never deleted; a checkpoint is only a faster way to the same state. Old checkpoints may go, the
 //!   announced one may not.
 
+mod audit;
 mod checkpoint;
 mod commit;
 mod entry;
@@ -45,6 +46,7 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+pub use self::audit::{TableAudit, audit, pin};
 pub use self::commit::{AddFile, ColumnStats, CommitOutcome, Operation, TableCommit, Transaction};
 pub use self::error::TableError;
 pub use self::snapshot::{FileEntry, TableSnapshot, Tombstone};

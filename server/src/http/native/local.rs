@@ -4,7 +4,8 @@
 //! the events came; `import` and `sequence`, together, number a part of an import that is applied at most once.
 //!
 //! `GET /v1/local/imports?import=…`: how far an import has got. `POST /v1/local/restart`: the server makes way for its
-//! successor. `POST /v1/local/compact`: one merge of small files; `POST /v1/local/collect`: dead files are deleted.
+//! successor. `POST /v1/local/flush`: what is live is written to the tables, for a backup. `POST /v1/local/compact`: one
+//! merge of small files; `POST /v1/local/collect`: dead files are deleted.
 
 use std::borrow::Cow;
 
@@ -85,6 +86,15 @@ pub async fn import_position(
     let import = params.required("import")?;
     let sequence = state.engine.import_position(project.id, &import).await?;
     Ok(Json(ImportPosition { sequence }))
+}
+
+/// 204 once all that was acknowledged before is in the tables.
+pub async fn flush(State(state): State<AppState>, headers: HeaderMap) -> Result<StatusCode, ApiError> {
+    if !matches!(authenticate(&state, &headers).await?, Principal::Local) {
+        return Err(ApiError::forbidden());
+    }
+    state.engine.flush().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// 202 once the restart is under way, 409 with the reason if it is not to be.

@@ -48,6 +48,7 @@ pub fn local_routes() -> Router<AppState> {
     Router::new()
         .route("/v1/local/ingest", post(local::ingest))
         .route("/v1/local/imports", get(local::import_position))
+        .route("/v1/local/flush", post(local::flush))
         .route("/v1/local/restart", post(local::restart))
         .route("/v1/local/compact", post(local::compact))
         .route("/v1/local/collect", post(local::collect))
