@@ -26,6 +26,7 @@ mod hostile;
 mod hot_user;
 mod import_history;
 mod import_wire;
+mod integrity;
 mod isolation;
 mod layers;
 mod ledger;

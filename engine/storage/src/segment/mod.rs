@@ -36,8 +36,8 @@ pub use open::OpenSegment;
 pub(crate) use order::segment_order;
 pub use replica::Replica;
 pub use sums::Tail;
-pub use write::{EncodedSegment, encode, sort};
 pub(crate) use write::SegmentWriter;
+pub use write::{EncodedSegment, encode, sort};
 
 use std::ops::RangeInclusive;
 

@@ -45,7 +45,9 @@ struct Fixture {
 impl Fixture {
     fn new(rows: u64) -> Self {
         let rows: Vec<StoredEvent> = (0..rows).map(row).collect();
-        let sorted = sort(&to_batch(rows.iter(), &mut Arc::new(Catalog::default()), &ColumnBudget::of_live_rows(2)).unwrap().0).unwrap();
+        let sorted =
+            sort(&to_batch(rows.iter(), &mut Arc::new(Catalog::default()), &ColumnBudget::of_live_rows(2)).unwrap().0)
+                .unwrap();
         let hashes = SegmentKeys::of_rows(&sorted).unwrap().hashes().to_vec();
         let encoded = encode(&sorted, &hashes).unwrap();
         let segment = Segment {
