@@ -79,7 +79,7 @@ impl Engine {
             return None;
         }
         let engine = Arc::downgrade(self);
-        Some(tokio::spawn(async move {
+        Some(self.nice().spawn(async move {
             let mut agenda = Agenda::default();
             loop {
                 let Some(engine) = engine.upgrade() else { return };
