@@ -32,15 +32,15 @@ impl Fixture {
     pub async fn with_columns_max(columns_max: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open_store(dir.path(), None, &StorePolicy::default()).unwrap();
-        Self::within(dir, store).await
+        Self::within(dir, store, columns_max).await
     }
 
     /// One project in a store, with a log and caches of its own.
     pub async fn over(store: Arc<dyn ObjectStore>) -> Self {
-        Self::within(tempfile::tempdir().unwrap(), store).await
+        Self::within(tempfile::tempdir().unwrap(), store, 256).await
     }
 
-    async fn within(dir: tempfile::TempDir, store: Arc<dyn ObjectStore>) -> Self {
+    async fn within(dir: tempfile::TempDir, store: Arc<dyn ObjectStore>, columns_max: usize) -> Self {
         let nothing = |_: Record<'_>| -> Result<(), std::convert::Infallible> { Ok(()) };
         let (log, recovery) = Log::open(LogOptions::new(dir.path().join("log")), nothing).unwrap();
         let shared = Shared {

@@ -61,6 +61,7 @@ impl Source {
             adds: vec![add],
             removes: Vec::new(),
             schema: None,
+            properties: Vec::new(),
             transaction: Some(Transaction { app_id: "footfall-log-x".to_owned(), from, to }),
             positions: Vec::new(),
         };
