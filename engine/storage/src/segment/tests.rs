@@ -16,7 +16,8 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::StorageError;
-use crate::columns::{Catalog, ColumnBudget, to_batch};
+use crate::census::Census;
+use crate::columns::{Catalog, ColumnBudget, RestIndex, to_batch};
 use crate::recent::SegmentKeys;
 
 fn row(n: u64) -> StoredEvent {
@@ -85,6 +86,8 @@ impl Fixture {
         Ok(Answers {
             all: files.read_all(&self.segment).await?,
             part: part.try_collect().await?,
+            census: files.read_census(&self.segment).await?,
+            rest: files.rest(&self.segment, &open).await?,
             held: filter.map(|filter| self.hashes.iter().filter(|hash| filter.may_hold(**hash)).count()),
         })
     }
@@ -100,6 +103,8 @@ impl Fixture {
 struct Answers {
     all: RecordBatch,
     part: Vec<RecordBatch>,
+    census: Option<Census>,
+    rest: Arc<RestIndex>,
     held: Option<usize>,
 }
 
