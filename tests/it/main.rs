@@ -49,3 +49,4 @@ mod stores;
 mod track_wire;
 mod views;
 mod visibility;
+mod year;
