@@ -1,7 +1,8 @@
 //! The task that merges small files and deletes dead ones, one piece of work at a time for the whole process.
 //!
-//! It makes way: for flushes, since what waits for a flush is memory and log; and, by its pace, for whoever needs the
-//! cores. A project that fails rests and holds up no other.
+//! It makes way: for flushes, since what waits for a flush is memory and log, but only for so long, since under a load
+//! that never ends files become ever more; and, by its pace, for whoever needs the cores. A project that fails rests and
+//! holds up no other.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::{Collected, Compacted, Engine, Error, Project};
 const TICK: Duration = Duration::from_millis(250);
 /// Time alone makes a merge due when a day becomes quiet: how often a project is asked whose files are the same.
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(30);
+/// A flush is always urgent where events come as fast as they are taken: longer than this nothing waits for that.
+const MAKES_WAY_MAX: Duration = Duration::from_secs(2);
 /// Pause of a project after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -63,6 +66,8 @@ pub(crate) struct Compactor {
 #[derive(Default)]
 struct Agenda {
     projects: HashMap<ProjectId, Look>,
+    /// Since when work has been waiting for flushes.
+    makes_way_since: Option<Instant>,
 }
 
 struct Look {
@@ -98,9 +103,15 @@ impl Engine {
     /// One piece of work for each project that has some, as long as nothing more urgent waits; whether there was any.
     async fn work_on_files(&self, agenda: &mut Agenda) -> bool {
         let projects: Vec<_> = self.projects.read().values().cloned().collect();
+        // Then each project has its turn, so that none is always the one that is not reached.
+        let waits_no_longer = agenda.makes_way_since.is_some_and(|since| since.elapsed() >= MAKES_WAY_MAX);
         let mut worked = false;
         for project in projects {
-            if self.closing.load(Ordering::Acquire) || self.log.stall().is_some() || self.is_flush_urgent() {
+            if self.closing.load(Ordering::Acquire) || self.log.stall().is_some() {
+                return false;
+            }
+            if self.is_flush_urgent() && !waits_no_longer {
+                agenda.makes_way_since.get_or_insert_with(Instant::now);
                 return false;
             }
             let options = &self.options.compaction;
@@ -131,6 +142,7 @@ impl Engine {
                 }
             }
         }
+        agenda.makes_way_since = None;
         worked
     }
 
