@@ -33,6 +33,7 @@ mod live;
 mod lookup;
 mod nice;
 mod recent;
+mod split_map;
 mod store;
 mod users;
 mod verify;

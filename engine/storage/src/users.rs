@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use footfall_model::{Shard, Uid};
-use hashbrown::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::split_map::SplitMap;
 
 /// Distinct ids and their uids. Grows only; the numbering is recorded in the log with the events that caused it and in
 /// the project's `users` table.
 pub(crate) struct UserDirectory {
     shards: u16,
-    uids: HashMap<Arc<str>, Uid>,
+    uids: SplitMap<Arc<str>, Uid>,
     /// Next free ordinal of each shard; 0 is reserved for "no user".
     next: Vec<u32>,
     /// Users that the `users` table does not have yet, in the order they came.
@@ -24,7 +25,7 @@ pub(crate) fn shard_of(distinct_id: &str, shards: u16) -> Shard {
 
 impl UserDirectory {
     pub fn new(shards: u16) -> Self {
-        Self { shards, uids: HashMap::new(), next: vec![1; shards as usize], unsaved: Vec::new() }
+        Self { shards, uids: SplitMap::default(), next: vec![1; shards as usize], unsaved: Vec::new() }
     }
 
     /// The user's number, given out at first sight. An empty id is nobody.
@@ -45,7 +46,7 @@ impl UserDirectory {
 
     /// Takes over a numbering made earlier: from the table, or (with `unsaved`) from the log.
     pub fn restore(&mut self, distinct_id: &str, uid: Uid, saved: Saved) {
-        if distinct_id.is_empty() || self.uids.contains_key(distinct_id) {
+        if distinct_id.is_empty() || self.uids.get(distinct_id).is_some() {
             return;
         }
         let known = self.learn(distinct_id, uid);

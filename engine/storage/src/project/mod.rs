@@ -59,11 +59,10 @@ pub use recover::{Recovered, Shared};
 pub use snapshot::{Newest, Snapshot};
 pub(crate) use tables::segment_of;
 
-use std::collections::{BTreeMap, HashMap as StdHashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use footfall_model::{ProjectId, Shard, StoredEvent};
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 use roaring::{RoaringBitmap, RoaringTreemap};
 use tokio::sync::watch;
@@ -77,6 +76,7 @@ use crate::live::LiveRows;
 use crate::log::{Log, Lsn};
 use crate::recent::KeyCache;
 use crate::segment::{Segment, SegmentFiles};
+use crate::split_map::SplitMap;
 use crate::table::Table;
 use crate::users::UserDirectory;
 use arrival::{Imports, Part, Sources};
@@ -248,7 +248,7 @@ struct Changed {
 #[derive(Clone, Default)]
 struct Masks {
     live: Arc<RoaringTreemap>,
-    segments: Arc<StdHashMap<String, RoaringBitmap>>,
+    segments: Arc<HashMap<String, RoaringBitmap>>,
 }
 
 /// The row that an arrival replaces.
@@ -276,8 +276,8 @@ impl Masks {
 /// Keys of live rows in two generations, so that a flush forgets what it wrote in one step.
 #[derive(Default)]
 struct LiveKeys {
-    current: HashMap<EventKey, u64>,
-    flushing: HashMap<EventKey, u64>,
+    current: SplitMap<EventKey, u64>,
+    flushing: SplitMap<EventKey, u64>,
 }
 
 impl LiveKeys {
@@ -304,18 +304,17 @@ impl LiveKeys {
 
     /// Everything known so far belongs to the flush that begins.
     fn begin_flush(&mut self) {
+        let flushing = std::mem::take(&mut self.current);
         if self.flushing.is_empty() {
-            // As many may come again: a map that grows under the project's lock stops everybody for milliseconds.
-            let next = HashMap::with_capacity(self.current.len());
-            self.flushing = std::mem::replace(&mut self.current, next);
+            self.flushing = flushing;
         } else {
             // The flush before failed: its rows are still live.
-            self.flushing.extend(self.current.drain());
+            self.flushing.extend(flushing);
         }
     }
 
     /// Answers what is forgotten, which is better dropped where nobody waits.
-    fn end_flush(&mut self) -> HashMap<EventKey, u64> {
+    fn end_flush(&mut self) -> SplitMap<EventKey, u64> {
         std::mem::take(&mut self.flushing)
     }
 }
