@@ -2,7 +2,7 @@
 //!
 //! They are an async runtime of their own. Whatever is spawned there stays there, its blocking work included, so it is
 //! enough to begin something on these threads. The kernel is told that they are *nice*: where others want the same core,
-//! those get three times their share and are woken at once; a core that is idle is theirs. They are not starved, for what
+//! those get nine times their share and are woken at once; a core that is idle is theirs. They are not starved, for what
 //! is flushed too slowly ends as backpressure for everybody.
 
 use std::io;
@@ -12,8 +12,8 @@ use thread_priority::{
 };
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Of 0 to 99, as `thread_priority` counts: a niceness of 5. Each step of that is a factor of 1.25 in the share of a core.
-const PRIORITY: u8 = 35;
+/// Of 0 to 99, as `thread_priority` counts: a niceness of 10. Each step of that is a factor of 1.25 in the share of a core.
+const PRIORITY: u8 = 22;
 
 /// The threads. Dropping it lets what runs there end in the background.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ mod tests {
             let blocking = tokio::task::spawn_blocking(niceness).await.unwrap();
             (niceness(), blocking)
         });
-        assert_eq!(task.await.unwrap(), (5, 5));
+        assert_eq!(task.await.unwrap(), (10, 10));
         assert_eq!(niceness(), before);
     }
 }
