@@ -45,7 +45,7 @@ const LONG_BYTES_MIN: usize = 128 << 10;
 const COST_MIN: usize = 1 << 10;
 /// Bytes of requests of one length on their way to the log at once. The log needs about 1 MiB under way to be busy (70 MB/s
 /// at 10 ms a group).
-const LOG_BYTES: usize = 4 << 20;
+const LOG_BYTES: usize = 2 << 20;
 
 /// How long a request keeps a thread busy, told from the bytes of its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
