@@ -198,6 +198,23 @@ pub fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&
         .map(|(_, name)| name)
 }
 
+/// The variable nearest to an unknown name: one that differs in letter case alone, or as near as for functions.
+pub(crate) fn nearest_variable<'t>(name: &str, variables: impl Iterator<Item = &'t str>) -> Option<&'t str> {
+    const NAME_BYTES_MAX: usize = 64;
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    variables
+        .filter(|variable| variable.len() <= NAME_BYTES_MAX)
+        .map(|variable| {
+            let recased = variable.eq_ignore_ascii_case(name);
+            (if recased { 0 } else { edits(name.as_bytes(), variable.as_bytes()) }, variable)
+        })
+        .filter(|&(distance, variable)| distance <= 2 && (distance == 0 || distance * 2 < variable.len()))
+        .min()
+        .map(|(_, variable)| variable)
+}
+
 /// Insertions, deletions, replacements and swaps of neighbours that turn `from` into `to`.
 fn edits(from: &[u8], to: &[u8]) -> usize {
     let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);

@@ -25,6 +25,9 @@ pub const TEXT_BYTES_MAX: usize = 65_536;
 /// The deepest nesting of parentheses, lists, calls and prefix operators.
 pub const DEPTH_MAX: usize = 256;
 
+/// So many unknown names are compared with the variables in scope; a text can hold thousands of both.
+const NAMES_SUGGESTED_MAX: usize = 16;
+
 /// What came of a text: a tree exactly when there are no diagnostics.
 #[derive(Debug)]
 pub struct Parse {
@@ -49,7 +52,7 @@ pub fn parse_within(text: &str, bytes_max: usize) -> Parse {
     let mut diagnostics = parser.diagnostics;
     let tree = match parsed {
         Ok(tree) => {
-            diagnostics.extend(unbound_names(parser.unbound));
+            diagnostics.extend(unbound_names(parser.unbound, &parser.scopes));
             Some(tree)
         }
         Err(stop) => {
@@ -77,13 +80,28 @@ impl Parse {
     }
 }
 
-fn unbound_names(unbound: HashMap<&str, Vec<Span>>) -> impl Iterator<Item = Diagnostic> {
-    unbound.into_iter().flat_map(|(name, spans)| {
-        spans.into_iter().map(move |span| {
-            let message = format!("unknown name `{name}`; a property is read as properties[\"{name}\"]");
-            Diagnostic::new(message, span)
-        })
-    })
+fn unbound_names(unbound: HashMap<&str, Vec<Span>>, scopes: &[Scope<'_>]) -> Vec<Diagnostic> {
+    let mut uses: Vec<(&str, Span)> =
+        unbound.into_iter().flat_map(|(name, spans)| spans.into_iter().map(move |span| (name, span))).collect();
+    uses.sort_by_key(|(_, span)| span.start);
+    let uses = uses.into_iter().enumerate().map(|(number, (name, span))| {
+        let meant = if number < NAMES_SUGGESTED_MAX { variable_meant(name, &span, scopes) } else { None };
+        let message = format!("unknown name `{name}`; a property is read as properties[\"{name}\"]");
+        Diagnostic::new(message, span).suggesting(meant)
+    });
+    uses.collect()
+}
+
+/// The variable that was probably meant by an unknown name: one of those whose body the name is in.
+fn variable_meant<'t>(name: &str, span: &Span, scopes: &[Scope<'t>]) -> Option<&'t str> {
+    let visible = scopes.iter().filter(|scope| scope.body.contains(&span.start)).map(|scope| scope.name);
+    function::nearest_variable(name, visible)
+}
+
+/// A bound variable and the part of the text that sees it.
+struct Scope<'t> {
+    name: &'t str,
+    body: Span,
 }
 
 /// A position in the tokens, and what has been noted so far.
@@ -93,6 +111,8 @@ pub(crate) struct Parser<'t> {
     depth: usize,
     /// Uses of names that no binder has claimed yet, by name, in the order of the text.
     unbound: HashMap<&'t str, Vec<Span>>,
+    /// The binders so far, inner ones before outer ones.
+    scopes: Vec<Scope<'t>>,
     diagnostics: Vec<Diagnostic>,
     /// Why the last token is `Invalid`, if it is.
     lexical: Option<Diagnostic>,
@@ -103,7 +123,8 @@ impl<'t> Parser<'t> {
     fn new(text: &'t str) -> Self {
         let (tokens, lexical) = lex(text);
         let end = Token { kind: TokenKind::End, span: text.len()..text.len() };
-        Self { tokens, at: 0, depth: 0, unbound: HashMap::new(), diagnostics: Vec::new(), lexical, end }
+        let (unbound, scopes, diagnostics) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { tokens, at: 0, depth: 0, unbound, scopes, diagnostics, lexical, end }
     }
 
     /// The token that comes next; at the end, `End` again and again.
@@ -224,7 +245,8 @@ impl<'t> Parser<'t> {
     }
 
     /// Claims the uses of `name` from byte `since` on: those in the body of its binder.
-    pub(crate) fn bind_since(&mut self, name: &str, since: usize) {
+    pub(crate) fn bind_since(&mut self, name: &'t str, since: usize) {
+        self.scopes.push(Scope { name, body: since..self.peek().span.start });
         if let Some(uses) = self.unbound.get_mut(name) {
             while uses.pop_if(|span| span.start >= since).is_some() {}
         }

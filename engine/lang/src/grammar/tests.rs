@@ -64,7 +64,10 @@ fn both_forms_of_a_quantifier_are_one_node() {
 fn names_are_seen_in_the_body_only() {
     check("any(any(x > 1 for x in x) for x in [1])", "(any x [1] (any x x (> x 1)))");
     check("any(x == 5 for x in x)", "unknown name `x`; a property is read as properties[\"x\"] @20..21");
-    check("any(X == x for x in [1])", "unknown name `X`; a property is read as properties[\"X\"] @4..5");
+    check(
+        "any(X == x for x in [1])",
+        "unknown name `X`; a property is read as properties[\"X\"]; did you mean `x`? @4..5",
+    );
     check("any(x, x, x)", "unknown name `x`; a property is read as properties[\"x\"] @7..8");
     check("any(x for x in [1]) and x", "unknown name `x`; a property is read as properties[\"x\"] @24..25");
     check("let(a, 2, b, a * 3, a + b)", "(let a b 2 (* a 3) (+ a b))");
@@ -72,6 +75,15 @@ fn names_are_seen_in_the_body_only() {
     check("let(a, 1, a, a + 1, a)", "(let a a 1 (+ a 1) a)");
     check("any(length > 3 for length in [1])", "(any length [1] (> length 3))");
     check("any(any(x == y for y in [2]) for x in [1])", "(any x [1] (any y [2] (== x y)))");
+}
+
+#[test]
+fn a_misspelt_variable_is_suggested_where_it_is_in_scope() {
+    let unknown = |name: &str| format!("unknown name `{name}`; a property is read as properties[\"{name}\"]");
+    check("any(ablum['a'] for album in [1])", &format!("{}; did you mean `album`? @4..9", unknown("ablum")));
+    check("let(spend, 2, price, spent, 1)", &format!("{}; did you mean `spend`? @21..26", unknown("spent")));
+    check("any(album for album in [1]) and ablum", &format!("{} @32..37", unknown("ablum")));
+    check("any(other for album in [1])", &format!("{} @4..9", unknown("other")));
 }
 
 #[test]
