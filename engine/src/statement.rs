@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use footfall_model::ProjectId;
-use footfall_query::catalog::{Properties, Shape};
+use footfall_query::catalog::Properties;
+use footfall_query::compile::Clock;
 use footfall_query::session::Sessions;
 use footfall_query::{QueryError, sql};
 use footfall_storage::views::Views;
@@ -19,6 +20,7 @@ struct Statement {
     lookup_cache: Arc<LookupCache>,
     views: Views,
     query: String,
+    clock: Clock,
     params: Vec<serde_json::Value>,
 }
 
@@ -37,6 +39,7 @@ impl Engine {
             lookup_cache: self.lookup_cache.clone(),
             views: self.views_of(project.store.id()),
             query: query.to_owned(),
+            clock: project.clock(),
             params: params.to_vec(),
         };
         let stream = self.pool.run(async move { statement.start(&snapshot_of(&project)?).await }).await?;
@@ -61,9 +64,9 @@ impl Statement {
         snapshot: &Arc<Snapshot>,
         properties: Properties,
     ) -> Result<SendableRecordBatchStream, QueryError> {
-        let context = self.sessions.context(snapshot, Shape::Sql, properties)?;
+        let context = self.sessions.sql_context(snapshot, properties, &self.clock)?;
         self.lookup_cache.register(&context, &self.query, &self.lookups).await?;
-        views::register(&context, &self.query, &self.sessions, snapshot, &self.views).await?;
+        views::register(&context, &self.query, &self.sessions, snapshot, &self.views, &self.clock).await?;
         sql::run(&context, &self.query, &self.params).await
     }
 }

@@ -6,6 +6,7 @@ use chrono::Utc;
 use datafusion::common::TableReference;
 use datafusion::prelude::SessionContext;
 use footfall_model::ProjectId;
+use footfall_query::compile::Clock;
 use footfall_query::session::Sessions;
 use footfall_query::view::{PREFIX, ViewPlan, ViewTable};
 use footfall_query::{QueryError, sql};
@@ -59,7 +60,9 @@ impl Engine {
     async fn plan(&self, project: ProjectId, sql: &str) -> Result<ViewPlan, Error> {
         let project = self.project(project)?;
         let (sessions, sql) = (self.sessions.clone(), sql.to_owned());
-        let plan = self.pool.run(async move { ViewPlan::new(&sessions, snapshot_of(&project)?, &sql).await });
+        let plan = self
+            .pool
+            .run(async move { ViewPlan::new(&sessions, snapshot_of(&project)?, &sql, &project.clock()).await });
         Ok(plan.await?)
     }
 }
@@ -71,10 +74,11 @@ pub(crate) async fn register(
     sessions: &Sessions,
     snapshot: &Arc<Snapshot>,
     views: &Views,
+    clock: &Clock,
 ) -> Result<(), QueryError> {
     for name in sql::tables_in(context, query, PREFIX) {
         if let Some(view) = views.get(&name).await? {
-            let plan = ViewPlan::new(sessions, snapshot.clone(), &view.sql).await?;
+            let plan = ViewPlan::new(sessions, snapshot.clone(), &view.sql, clock).await?;
             let table = ViewTable::new(plan, views.clone(), view);
             context.register_table(TableReference::bare(format!("{PREFIX}{name}")), Arc::new(table))?;
         }

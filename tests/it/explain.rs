@@ -108,6 +108,47 @@ async fn a_filtered_query_opens_the_files_of_its_days_and_reads_the_columns_it_n
     assert_eq!(project.sql(NARROW).await.rows.len(), 1, "the narrow query finds one country");
 }
 
+/// However often an expression names a property: the scan has its column once, and reads it once.
+#[tokio::test]
+async fn an_expression_reads_a_property_once_however_often_it_names_it() {
+    let mut server = Server::start(ServerOptions::never_flushing()).await;
+    let project = flushed(&mut server).await;
+    let ten = |one: &str, op: &str| vec![one; 10].join(op);
+    let bytes = async |query: &str| {
+        let Plan(text) = Plan::of(&project, &format!("ANALYZE {query}")).await;
+        let (_, rest) = text.split_once("bytes_scanned=").unwrap_or_else(|| panic!("no bytes_scanned in {text}"));
+        rest.split([',', ']']).next().unwrap_or_default().to_owned()
+    };
+    for (one, many, columns) in [
+        (
+            r#"SELECT count(*) FROM events WHERE expr('properties["price"] != 3')"#.to_owned(),
+            format!(
+                "SELECT count(*) FROM events WHERE expr('{}')",
+                (0..10).map(|n| format!(r#"properties["price"] != {n}"#)).collect::<Vec<_>>().join(" and ")
+            ),
+            vec!["price"],
+        ),
+        (
+            r#"SELECT sum(expr('properties["price"]')) FROM events"#.to_owned(),
+            format!("SELECT sum(expr('{}')) FROM events", ten(r#"properties["price"]"#, " + ")),
+            vec!["price"],
+        ),
+        (
+            r#"SELECT expr('properties["country"]'), count(*) FROM events GROUP BY 1"#.to_owned(),
+            format!(
+                "SELECT expr('{}'), count(*) FROM events WHERE country <> 'XX' GROUP BY 1",
+                ten(r#"properties["country"]"#, " + ")
+            ),
+            vec!["country"],
+        ),
+    ] {
+        let plan = Plan::of(&project, &many).await;
+        assert_eq!(plan.columns(), columns, "{}", plan.0);
+        assert_eq!(plan.0.matches("ShardScanExec").count(), 1, "{}", plan.0);
+        assert_eq!(bytes(&many).await, bytes(&one).await, "{many}");
+    }
+}
+
 /// The bytes of an unnamed column may be gone, and a query that does not name it is as good as before.
 #[tokio::test]
 async fn absent_matches_prune_every_file() {

@@ -88,6 +88,7 @@ async fn what_cannot_be_a_view_is_refused_with_the_reason() {
     for (name, sql, status, field, reason) in [
         ("a b", DAILY, 400, json!("name"), "letters"),
         ("n", "SELECT count(*) FROM events WHERE time > now()", 400, json!("query"), "now()"),
+        ("n", "SELECT count(*) FROM events WHERE expr('datetime(NOW) > today()')", 400, json!("query"), "NOW"),
         ("n", "SELECT 1", 400, json!("query"), "events"),
         ("n", "SELEC", 400, json!("query"), ""),
     ] {

@@ -28,8 +28,13 @@ pub fn segment_keys(value: &EvalValue, timezone: Tz) -> Vec<String> {
 /// A value that came from JSON as JSON again: compact, keys sorted, numbers in their decimal text. Equal values give the
 /// same text, others another one.
 pub fn json_text(value: &EvalValue) -> String {
+    value_json(value, Tz::UTC)
+}
+
+/// Any value as compact JSON with sorted keys; datetimes are written in the time zone.
+pub fn value_json(value: &EvalValue, timezone: Tz) -> String {
     let mut json = String::new();
-    write_json(&mut json, value, Tz::UTC);
+    write_json(&mut json, value, timezone);
     json
 }
 
@@ -43,11 +48,7 @@ fn key(value: &EvalValue, timezone: Tz) -> String {
         EvalValue::Datetime(seconds) => {
             datetime_to_text(*seconds, timezone).unwrap_or_else(|| UNDEFINED_KEY.to_owned())
         }
-        EvalValue::List(_) | EvalValue::Map(_) => {
-            let mut json = String::new();
-            write_json(&mut json, value, timezone);
-            json
-        }
+        EvalValue::List(_) | EvalValue::Map(_) => value_json(value, timezone),
     }
 }
 

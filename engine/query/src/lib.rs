@@ -1,6 +1,6 @@
 //! Everything that speaks DataFusion planning: the catalog of a snapshot, expressions as column code, reports, SQL.
 //!
-//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`view`],
+//! Reading order: [`catalog`] (a snapshot as tables), [`compile`] (expressions), [`report`], [`sql`], [`expr`], [`view`],
 //! [`export`], [`arrivals`].
 
 pub mod arrivals;
@@ -10,6 +10,7 @@ pub mod check;
 pub mod compile;
 pub mod evaluate;
 pub mod export;
+pub mod expr;
 pub mod rejected;
 pub mod report;
 pub mod runtime;

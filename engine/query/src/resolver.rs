@@ -31,6 +31,26 @@ impl EventResolver {
         Properties::Named(Arc::new(self.named.borrow().clone()))
     }
 
+    /// Whether a key is that of a property, not of an event's metadata.
+    pub(crate) fn is_stored(&self, key: &str) -> bool {
+        self.metadata(key).is_none() && self.catalog.columns_of(key).next().is_some()
+    }
+
+    fn metadata(&self, key: &str) -> Option<PropertyColumns> {
+        Some(match key {
+            "$event_name" => PropertyColumns::text(builtin(Builtin::Event)),
+            "$distinct_id" => PropertyColumns::text(builtin(Builtin::UserId)),
+            "distinct_id" if self.catalog.columns_of(key).next().is_none() => {
+                PropertyColumns::text(builtin(Builtin::UserId))
+            }
+            "$insert_id" => PropertyColumns::text(builtin(Builtin::InsertId)),
+            "$time" => PropertyColumns::datetime(builtin(Builtin::Time)),
+            "time" => PropertyColumns::unix_time(builtin(Builtin::Time)),
+            "mp_processing_time_ms" => PropertyColumns::float(received_millis()),
+            _ => return None,
+        })
+    }
+
     fn stored(&self, property: &str) -> PropertyColumns {
         self.named.borrow_mut().insert(property.to_owned());
         let column = |kind| self.catalog.column(property, kind).map(|c| by_name(&c.column));
@@ -53,18 +73,7 @@ impl PropertyResolver for EventResolver {
     fn property(&self, source: Source, key: &str) -> PropertyColumns {
         match source {
             Source::User | Source::Behaviors => PropertyColumns::default(),
-            Source::Properties | Source::Event => match key {
-                "$event_name" => PropertyColumns::text(builtin(Builtin::Event)),
-                "$distinct_id" => PropertyColumns::text(builtin(Builtin::UserId)),
-                "distinct_id" if self.catalog.columns_of(key).next().is_none() => {
-                    PropertyColumns::text(builtin(Builtin::UserId))
-                }
-                "$insert_id" => PropertyColumns::text(builtin(Builtin::InsertId)),
-                "$time" => PropertyColumns::datetime(builtin(Builtin::Time)),
-                "time" => PropertyColumns::unix_time(builtin(Builtin::Time)),
-                "mp_processing_time_ms" => PropertyColumns::float(received_millis()),
-                _ => self.stored(key),
-            },
+            Source::Properties | Source::Event => self.metadata(key).unwrap_or_else(|| self.stored(key)),
         }
     }
 }

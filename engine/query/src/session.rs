@@ -13,9 +13,10 @@ use footfall_storage::Snapshot;
 use footfall_storage::journal::{JournalRow, RejectedEvent};
 
 use crate::catalog::{EventsTable, Properties, Shape, journal_table};
-use crate::compile;
+use crate::compile::{self, Clock};
 use crate::count_users::CountUsers;
 use crate::error::QueryError;
+use crate::expr;
 use crate::truncate_utc::TruncateUtc;
 
 /// Makes contexts; shared by all queries of a process.
@@ -57,6 +58,20 @@ impl Sessions {
         let events: Arc<dyn TableProvider> = Arc::new(EventsTable::new(snapshot.clone(), shape, properties));
         context.register_table("events", events)?;
         context.register_table(RejectedEvent::TABLE, journal_table(snapshot.rejected.clone())?)?;
+        Ok(context)
+    }
+
+    /// A context for SQL, which knows `expr('…')` over the snapshot's events.
+    pub fn sql_context(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        properties: Properties,
+        clock: &Clock,
+    ) -> Result<SessionContext, QueryError> {
+        let context = self.context(snapshot, Shape::Sql, properties)?;
+        for function in expr::functions(&snapshot.catalog, clock) {
+            context.register_udf(function);
+        }
         Ok(context)
     }
 

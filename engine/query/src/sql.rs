@@ -6,6 +6,7 @@ use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::catalog::Properties;
 use crate::error::QueryError;
+use crate::expr::{self, ExprError};
 
 /// Plans a statement and starts it. `params` fill `$1`, `$2`, … in order.
 pub async fn run(
@@ -24,11 +26,7 @@ pub async fn run(
     query: &str,
     params: &[serde_json::Value],
 ) -> Result<SendableRecordBatchStream, QueryError> {
-    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let plan = context.state().create_logical_plan(query).await.map_err(statement)?;
-    read_only.verify_plan(&plan).map_err(|error| QueryError::Statement {
-        message: format!("only statements that read are allowed: {}", error.strip_backtrace()),
-    })?;
+    let plan = expr::resolve(plan(context, query).await?).map_err(statement)?;
     let mut frame = context.execute_logical_plan(plan).await.map_err(statement)?;
     if !params.is_empty() {
         let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
@@ -38,6 +36,20 @@ pub async fn run(
         error @ (DataFusionError::Plan(_) | DataFusionError::SchemaError(..)) => statement(error),
         error => QueryError::Execution(error),
     })
+}
+
+/// Plans a statement that reads, `expr()` not yet [resolved](expr::resolve).
+pub(crate) async fn plan(context: &SessionContext, query: &str) -> Result<LogicalPlan, QueryError> {
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let state = context.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    let mut parsed = state.sql_to_statement(query, &dialect).map_err(statement)?;
+    expr::mark_conditions(&mut parsed)?;
+    let plan = state.statement_to_plan(parsed).await.map_err(statement)?;
+    read_only.verify_plan(&plan).map_err(|error| QueryError::Statement {
+        message: format!("only statements that read are allowed: {}", error.strip_backtrace()),
+    })?;
+    Ok(plan)
 }
 
 /// The properties that a statement can need: those that it has a word for. All of them where it asks for whatever there
@@ -149,7 +161,12 @@ fn parameter(value: &serde_json::Value) -> Result<ScalarValue, QueryError> {
 }
 
 /// A statement that DataFusion does not take, in its own words less the decoration.
-fn statement(error: DataFusionError) -> QueryError {
+pub(crate) fn statement(error: DataFusionError) -> QueryError {
+    if let DataFusionError::External(source) = error.find_root()
+        && let Some(error) = source.downcast_ref::<ExprError>()
+    {
+        return error.clone().into();
+    }
     QueryError::Statement { message: error.strip_backtrace() }
 }
 

@@ -96,7 +96,8 @@ pub enum Command {
         engine: EngineArgs,
         #[command(flatten)]
         sql: SqlArgs,
-        /// The statement, such as 'SELECT event, count(*) FROM events GROUP BY event'.
+        /// The statement, such as 'SELECT event, count(*) FROM events GROUP BY event'. In it, expr('…') is an expression
+        /// over an event, as in the `where` and `on` of reports.
         query: String,
     },
     /// Keep results of statements by shard and day, and compute only what has changed; also while a server runs.

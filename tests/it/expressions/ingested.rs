@@ -1,4 +1,4 @@
-//! The vectors once more, as `where` and as `on` over events that were ingested: live, then flushed.
+//! The vectors once more, as `where`, as `on` and in SQL over events that were ingested: live, then flushed.
 //!
 //! Each vector's record is an event of its own name. Left out here: vectors with profiles or behaviours, which later issues
 //! bring, and those that ask for the present time, which a server cannot be told (the compiler's own tests run these).
@@ -6,7 +6,7 @@
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
-use super::VECTORS;
+use super::{VECTORS, in_sql};
 use crate::harness::{Checks, Project, Server, ServerOptions, repository_root};
 
 const DAY: &str = "2023-11-14";
@@ -14,17 +14,22 @@ const DAY: &str = "2023-11-14";
 const TIME_MS: i64 = 1_699_920_000_000 + 3_600_000 * 15;
 const AT_ONCE: usize = 4;
 
-struct Vector {
-    number: usize,
-    expr: String,
+pub struct Vector {
+    pub number: usize,
+    pub expr: String,
     properties: Map<String, Value>,
-    expect: Result<Value, String>,
-    timezone: String,
+    pub expect: Result<Value, String>,
+    pub timezone: String,
 }
 
 impl Vector {
-    fn event(&self) -> String {
+    pub fn event(&self) -> String {
         format!("Vector {}", self.number)
+    }
+
+    /// Whether it names a property, so that its outcome depends on the record.
+    pub fn reads(&self) -> bool {
+        ["properties[", "event["].iter().any(|source| self.expr.contains(source))
     }
 
     fn read(number: usize, line: &str) -> Option<Self> {
@@ -46,7 +51,7 @@ impl Vector {
 }
 
 /// The segments that a value counts in (`expression-language.md` §9).
-fn segments(value: &Value, timezone: &str) -> Vec<String> {
+pub fn segments(value: &Value, timezone: &str) -> Vec<String> {
     match value {
         Value::Array(items) if !items.is_empty() => {
             let mut keys: Vec<String> = items.iter().flat_map(|item| scalar(item, timezone)).collect();
@@ -88,7 +93,7 @@ fn scalar(value: &Value, timezone: &str) -> Vec<String> {
 }
 
 /// What `where` must answer: the events counted, or `None` where the value is no condition.
-fn kept(value: &Value) -> Option<u64> {
+pub fn kept(value: &Value) -> Option<u64> {
     match value {
         Value::Bool(keeps) => Some(u64::from(*keeps)),
         Value::Object(members) if members.contains_key("$undefined") => Some(0),
@@ -119,7 +124,7 @@ async fn wrong(project: &Project, vector: &Vector) -> Vec<String> {
     if vector.expr.trim().is_empty() {
         return wrong;
     }
-    let reads = ["properties[", "event["].iter().any(|source| vector.expr.contains(source));
+    let reads = vector.reads();
     // A plain word is a property of that name as `on`.
     let word = vector.expr.trim().chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'));
     for parameter in ["where", "on"] {
@@ -168,7 +173,7 @@ fn alike(found: &[(String, u64)], want: &[(String, u64)]) -> bool {
 }
 
 #[tokio::test]
-async fn vectors_hold_as_where_and_as_on_over_ingested_events_live_and_flushed() {
+async fn vectors_hold_as_where_as_on_and_in_sql_over_ingested_events_live_and_flushed() {
     let mut server = Server::start(ServerOptions::never_flushing()).await;
     let text = std::fs::read_to_string(repository_root().join(VECTORS)).expect("the vectors are in the repository");
     let vectors: Vec<Vector> =
@@ -196,7 +201,11 @@ async fn vectors_hold_as_where_and_as_on_over_ingested_events_live_and_flushed()
     for state in ["live", "flushed"] {
         for (zone, project) in &projects {
             let of_zone = vectors.iter().filter(|vector| vector.timezone == *zone);
-            let asked = of_zone.map(|vector| async move { (vector.number, wrong(project, vector).await) });
+            let asked = of_zone.map(|vector| async move {
+                let mut all = wrong(project, vector).await;
+                all.extend(in_sql::wrong(project, vector).await);
+                (vector.number, all)
+            });
             let answers: Vec<(usize, Vec<String>)> = futures::stream::iter(asked).buffered(AT_ONCE).collect().await;
             for (number, wrong) in answers {
                 checks.equal(format!("vector {number}, {state}"), wrong, Vec::new());

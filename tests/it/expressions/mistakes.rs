@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::in_sql::quoted;
 use crate::harness::{Checks, Project, Reply, Server, ServerOptions};
 use crate::oracle::RawEvent;
 
@@ -32,6 +33,8 @@ async fn ask(project: &Project, route: &str, expr: &str) -> Reply {
         "export" => project.export_reply(DAY, DAY, &[("where", expr)]).await,
         "recent" => project.get("/v1/events/recent", &[("where", expr)]).await,
         "evaluate" => project.evaluate(&json!({"expr": expr, "properties": {"flag": true}})).await,
+        "sql" => project.sql_reply(&format!("SELECT 1 FROM events WHERE expr({})", quoted(expr))).await,
+        "sql value" => project.sql_reply(&format!("SELECT max(expr({})) FROM events", quoted(expr))).await,
         other => panic!("{other}"),
     }
 }
@@ -55,7 +58,7 @@ async fn every_route_tells_parse_and_type_errors_in_its_own_form() {
     let server = Server::start(ServerOptions::never_flushing()).await;
     let project = project_with_events(&server).await;
     let mut checks = Checks::default();
-    for route in ["segmentation where", "segmentation on", "export", "recent", "evaluate"] {
+    for route in ["segmentation where", "segmentation on", "export", "recent", "evaluate", "sql", "sql value"] {
         let is_mixpanel = route.starts_with("seg") || route == "export";
         for (expr, begins, at) in [
             (PARSE, if is_mixpanel { "Unable to parse expression: " } else { "parse " }, [23, 29]),
@@ -96,6 +99,8 @@ async fn one_record_of_another_type_takes_no_report_down() {
         checks.holds(state, warning.contains("on") && warning.contains('1'), &warning);
         let exported = project.export(DAY, DAY, &[("where", DATA)]).await;
         checks.equal(state, exported.len(), 1);
+        let by_sql = project.sql(&format!("SELECT count(*) FROM events WHERE expr({})", quoted(DATA))).await;
+        checks.equal(state, by_sql.int(), 1);
         let recent = project.get("/v1/events/recent", &[("where", DATA)]).await.ok().json();
         checks.equal(state, recent["events"].as_array().map(Vec::len), Some(1));
         let evaluated = project.evaluate(&json!({"expr": DATA, "properties": {"flag": "yes"}})).await;

@@ -1,7 +1,8 @@
 //! The expression language through every door: the conformance vectors by `POST /v1/expressions/evaluate` and over ingested
-//! events, what is told of an expression before it is used, and mistakes on every route that takes one.
+//! events, in SQL, what is told of an expression before it is used, and mistakes on every route that takes one.
 
 mod check;
+mod in_sql;
 mod ingested;
 mod mistakes;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use footfall_model::{Event, Value};
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -13,7 +14,10 @@ use object_store::{
     PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::compile::Clock;
 use crate::fixture::Fixture;
+use crate::report::segmentation::{self, Count, SegmentationSpec, Unit};
+use crate::sql::{properties_in, run};
 
 const DAY: i64 = 86_400_000;
 const FIRST_DAY: i64 = 19_700;
@@ -120,4 +124,51 @@ async fn a_query_reads_the_columns_and_days_that_it_names_and_hardly_more() {
         assert_eq!(fixture.number(&query).await, expected);
         assert_eq!(store.read.load(Ordering::Relaxed), before, "{query}");
     }
+}
+
+/// By the `where` and `on` of a route, and by SQL: the property is read once, however often it is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_mentions_of_a_property_ask_for_no_more_bytes_than_one() {
+    let store = Arc::new(CountingStore::default());
+    let fixture = Fixture::over(store.clone()).await;
+    fixture.append((0..20_000).map(event).collect()).await;
+    fixture.store.flush().await.unwrap();
+    let clock = Clock { now: 1_700_000_000, timezone: chrono_tz::Tz::UTC };
+    let ten = |one: &dyn Fn(usize) -> String, op: &str| (0..10).map(one).collect::<Vec<_>>().join(op);
+    let price = |n: usize| format!("properties[\"price\"] != {n}");
+    let amount = |_: usize| "properties[\"amount\"]".to_owned();
+    let mut read = Vec::new();
+    for (filter, on) in [(price(1), amount(0)), (ten(&price, " and "), ten(&amount, " + "))] {
+        // Processes that have read nothing yet.
+        let fixture = Fixture::over(store.clone()).await;
+        let before = store.read.load(Ordering::Relaxed);
+        let spec = SegmentationSpec {
+            event: "Play".to_owned(),
+            from: day(FIRST_DAY),
+            to: day(FIRST_DAY + 2),
+            unit: Unit::Day,
+            count: Count::General,
+            on: Some(format!("floor(({on}) / 1e18)")),
+            filter: Some(filter.clone()),
+            limit: 1000,
+        };
+        let snapshot = Arc::new(fixture.store.snapshot().unwrap());
+        let report = segmentation::run(&fixture.sessions, &snapshot, &spec, &clock).await.unwrap();
+        assert!(!report.segments.is_empty());
+        let by_route = store.read.load(Ordering::Relaxed) - before;
+
+        let fixture = Fixture::over(store.clone()).await;
+        let before = store.read.load(Ordering::Relaxed);
+        let snapshot = Arc::new(fixture.store.snapshot().unwrap());
+        let sql = format!("SELECT max(expr('{on}')) AS v FROM events WHERE expr('{filter}')");
+        let context = fixture.sessions.sql_context(&snapshot, properties_in(&sql), &clock).unwrap();
+        let rows: Vec<_> = run(&context, &sql, &[]).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+        read.push((by_route, store.read.load(Ordering::Relaxed) - before));
+    }
+    assert_eq!(read[0], read[1], "bytes asked for by the route and by SQL");
+}
+
+fn day(number: i64) -> chrono::NaiveDate {
+    chrono::NaiveDate::default() + chrono::Days::new(number as u64)
 }

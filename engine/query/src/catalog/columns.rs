@@ -40,7 +40,7 @@ impl TableColumn {
     }
 
     /// One physical column of a property, under its stored name and with the metadata that says what it is.
-    pub fn stored(column: &Arc<PropertyColumn>) -> Self {
+    pub fn of_type(column: &Arc<PropertyColumn>) -> Self {
         Self { field: column.field(), source: Source::Property(column.clone()) }
     }
 
@@ -72,6 +72,27 @@ impl TableColumn {
         Self { field: Field::new(name, data_type, true), source: Source::Unified(parts) }
     }
 
+    /// The same column under another name, which tells nothing of a property.
+    pub fn named(self, name: String) -> Self {
+        let field = Field::new(name, self.field.data_type().clone(), self.field.is_nullable());
+        Self { field, ..self }
+    }
+
+    /// Whether another column has the same values of the same type, whatever its name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        if self.field.data_type() != other.field.data_type() {
+            return false;
+        }
+        match (self.builtin_name(), other.builtin_name()) {
+            (None, None) => {
+                let (own, others) = (self.properties(), other.properties());
+                let both_unified = matches!((&self.source, &other.source), (Source::Unified(_), Source::Unified(_)));
+                own == others && !own.is_empty() && (own.len() == 1 || both_unified)
+            }
+            (own, others) => own == others,
+        }
+    }
+
     /// The built-in column that this one is.
     pub fn builtin_name(&self) -> Option<&str> {
         matches!(self.source, Source::Builtin).then(|| self.field.name().as_str())
@@ -92,12 +113,17 @@ impl TableColumn {
         match &self.source {
             Source::Day => Ok(Arc::new(arrow::array::Int32Array::from_value(day, rows))),
             Source::Shard => Ok(Arc::new(arrow::array::Int32Array::from_value(i32::from(shard), rows))),
-            Source::Builtin | Source::Property(_) => match stored.column(self.field.name()) {
-                Some(array) => as_type(array, self.field.data_type()),
-                None => Ok(new_null_array(self.field.data_type(), rows)),
-            },
+            Source::Builtin => self.stored(stored, self.field.name()),
+            Source::Property(column) => self.stored(stored, &column.column),
             Source::Whole => all_as_rest(&stored.own),
             Source::Unified(parts) => self.unify(parts, stored),
+        }
+    }
+
+    fn stored(&self, stored: &StoredRows, name: &str) -> Result<ArrayRef, ArrowError> {
+        match stored.column(name) {
+            Some(array) => as_type(array, self.field.data_type()),
+            None => Ok(new_null_array(self.field.data_type(), stored.rows())),
         }
     }
 

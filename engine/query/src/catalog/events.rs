@@ -56,6 +56,8 @@ pub struct EventsTable {
     schema: SchemaRef,
     shape: Shape,
     properties: Properties,
+    /// Beside those of the shape.
+    hidden: Vec<TableColumn>,
 }
 
 impl std::fmt::Debug for EventsTable {
@@ -66,14 +68,41 @@ impl std::fmt::Debug for EventsTable {
 
 impl EventsTable {
     pub fn new(snapshot: Arc<Snapshot>, shape: Shape, properties: Properties) -> Self {
-        let columns: Arc<[TableColumn]> = columns(&snapshot.catalog, shape, &properties).into();
+        Self::with_columns(snapshot, shape, properties, Vec::new())
+    }
+
+    fn with_columns(snapshot: Arc<Snapshot>, shape: Shape, properties: Properties, hidden: Vec<TableColumn>) -> Self {
+        let mut columns = columns(&snapshot.catalog, shape, &properties);
+        columns.extend(hidden.iter().cloned());
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
-        Self { snapshot, columns, schema, shape, properties }
+        Self { snapshot, columns: columns.into(), schema, shape, properties, hidden }
     }
 
     /// The same rows under another shape.
     pub fn with_shape(&self, shape: Shape) -> Self {
-        Self::new(self.snapshot.clone(), shape, self.properties.clone())
+        Self::with_columns(self.snapshot.clone(), shape, self.properties.clone(), self.hidden.clone())
+    }
+
+    /// The same rows with these columns at the end, as far as they are not there yet, under names that are free.
+    pub fn with_hidden(&self, wanted: &[TableColumn]) -> Self {
+        let mut hidden = self.hidden.clone();
+        for column in wanted.iter().filter(|column| self.name_of(column).is_none()) {
+            let is_taken = |name: &str| {
+                self.columns.iter().chain(&hidden).any(|known| known.field.name() == name)
+                    || name == Builtin::Uid.name()
+            };
+            let mut name = column.field.name().clone();
+            while is_taken(&name) {
+                name.push('#');
+            }
+            hidden.push(column.clone().named(name));
+        }
+        Self::with_columns(self.snapshot.clone(), self.shape, self.properties.clone(), hidden)
+    }
+
+    /// What a column is called here, if it is here.
+    pub fn name_of(&self, column: &TableColumn) -> Option<&str> {
+        self.columns.iter().find(|known| known.is_same(column)).map(|known| known.field.name().as_str())
     }
 
     pub fn shape(&self) -> Shape {
@@ -94,7 +123,7 @@ fn columns(catalog: &Catalog, shape: Shape, properties: &Properties) -> Vec<Tabl
         Shape::Stored => {
             let internal = [TableColumn::builtin(Uid), TableColumn::day(), TableColumn::shard()];
             let stored = properties.into_iter().flat_map(|property| catalog.columns_of(property));
-            let stored = stored.map(TableColumn::stored).chain([TableColumn::whole()]);
+            let stored = stored.map(TableColumn::of_type).chain([TableColumn::whole()]);
             internal.into_iter().chain(shown).chain(stored).collect()
         }
         Shape::Sql | Shape::SqlWithUid => {

@@ -16,6 +16,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use columns::TableColumn;
 pub use events::{EventsTable, Properties, Shape, sql_name};
 pub use journal::journal_table;
 pub use scan::ShardScanExec;

@@ -74,7 +74,8 @@ pub fn check(
     Ok(Known { types: types.collect(), properties: properties.collect(), cost: cost(expr, &analysis) })
 }
 
-fn of_lanes(lanes: &Lanes) -> Kinds {
+/// The types of the lanes that are there.
+pub(super) fn of_lanes(lanes: &Lanes) -> Kinds {
     if let Some(value) = &lanes.constant {
         return Kinds::of_value(value);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use datafusion::arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringBuilder, StructArray,
+    ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, ListBuilder, StringArray, StringBuilder, StructArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::{Result, ScalarValue, exec_err};
@@ -17,12 +17,14 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use footfall_eval::segment::value_json;
 use footfall_eval::{EvalValue as Value, segment_keys};
 use footfall_lang::ast::{self, BinaryOp, ExprKind, Function, Source};
 
 use super::compiler::Compiler;
 use super::kinds::Kinds;
 use super::lanes::{Errors, Instant, Lanes, NumberPart, Truth};
+use super::nested::memo::Memo;
 use super::{Clock, PropertyColumns};
 
 mod record;
@@ -58,6 +60,11 @@ pub(super) fn segments(tree: ast::Expr, compiler: &Compiler<'_>) -> Expr {
     Evaluate::call(tree, Output::Segments, compiler)
 }
 
+/// The compact JSON of a closed tree's lists and maps, as text; null where its value is neither.
+pub(super) fn json(tree: ast::Expr, compiler: &Compiler<'_>) -> Expr {
+    Evaluate::call(tree, Output::Json, compiler)
+}
+
 const BOOL: &str = "bool";
 const NUMBER: &str = "number";
 const TEXT: &str = "text";
@@ -82,6 +89,7 @@ fn can_fail(tree: &ast::Expr) -> bool {
 enum Output {
     Lanes { kinds: Kinds, fails: bool },
     Segments,
+    Json,
 }
 
 impl Output {
@@ -89,6 +97,7 @@ impl Output {
         match self {
             Self::Lanes { .. } => DataType::Struct(self.fields()),
             Self::Segments => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
+            Self::Json => DataType::Utf8,
         }
     }
 
@@ -120,7 +129,7 @@ impl Output {
     }
 }
 
-/// The function `expression_eval`, or `expression_keys` of a value's segments.
+/// The function `expression_eval`, or `expression_keys` of a value's segments, or `expression_json` of its text.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluate {
     name: String,
@@ -131,6 +140,8 @@ pub(super) struct Evaluate {
     inputs: Arc<[Input]>,
     clock: Clock,
     output: Output,
+    /// Each of its lanes is taken by a call of its own.
+    memo: Arc<Memo<ArrayRef>>,
     signature: Signature,
 }
 
@@ -168,7 +179,11 @@ impl Evaluate {
             0 => Signature::nullary(Volatility::Immutable),
             count => Signature::any(count, Volatility::Immutable),
         };
-        let named = if output == Output::Segments { "expression_keys" } else { "expression_eval" };
+        let named = match output {
+            Output::Lanes { .. } => "expression_eval",
+            Output::Segments => "expression_keys",
+            Output::Json => "expression_json",
+        };
         let function = Self {
             name: name(named, &tree, &compiler.clock),
             text: tree.to_string().into(),
@@ -177,6 +192,7 @@ impl Evaluate {
             inputs: inputs.into(),
             clock: compiler.clock,
             output,
+            memo: Arc::default(),
             signature,
         };
         ScalarUDF::new_from_impl(function).call(args)
@@ -185,6 +201,40 @@ impl Evaluate {
     /// The size of the tree.
     pub(super) fn nodes(&self) -> usize {
         self.nodes
+    }
+
+    fn run(&self, arrays: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let columns = self.columns(arrays)?;
+        Ok(match self.output {
+            Output::Lanes { .. } => {
+                let mut lanes = LaneBuilders::default();
+                for row in 0..rows {
+                    lanes.append(columns.evaluate(&self.tree, row, &self.clock).ok());
+                }
+                lanes.finish(self.output.fields())?
+            }
+            Output::Segments => {
+                let mut keys = ListBuilder::new(StringBuilder::new());
+                for row in 0..rows {
+                    match columns.evaluate(&self.tree, row, &self.clock) {
+                        Ok(value) => {
+                            let texts = segment_keys(&value, self.clock.timezone);
+                            texts.into_iter().for_each(|key| keys.values().append_value(key));
+                        }
+                        Err(_) => keys.values().append_value("undefined"),
+                    }
+                    keys.append(true);
+                }
+                Arc::new(keys.finish())
+            }
+            Output::Json => {
+                let texts = (0..rows).map(|row| match columns.evaluate(&self.tree, row, &self.clock) {
+                    Ok(value @ (Value::List(_) | Value::Map(_))) => Some(value_json(&value, self.clock.timezone)),
+                    _ => None,
+                });
+                Arc::new(texts.collect::<StringArray>())
+            }
+        })
     }
 
     fn columns<'a>(&'a self, args: &[ArrayRef]) -> Result<Columns<'a>> {
@@ -202,10 +252,8 @@ impl Evaluate {
 /// beginning and a hash, since enclosing names repeat it, some of them squarely.
 pub(super) fn name(function: &str, tree: &ast::Expr, clock: &Clock) -> String {
     const CHARS_MAX: usize = 200;
-    let tells_time =
-        |node: &ast::Expr| matches!(node.kind, ExprKind::Now | ExprKind::Call { function: Function::Today, .. });
     let mut text = tree.to_string();
-    if tree.walk().any(tells_time) {
+    if super::time_word(tree).is_some() {
         text += &format!(" now {}", clock.now);
     }
     if clock.timezone != Tz::UTC {
@@ -251,34 +299,10 @@ impl ScalarUDFImpl for Evaluate {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let arrays: Vec<ArrayRef> = args.args.into_iter().map(|arg| arg.into_array(rows)).collect::<Result<_>>()?;
-        let columns = self.columns(&arrays)?;
-        let result: ArrayRef = match self.output {
-            Output::Lanes { .. } => {
-                let mut lanes = LaneBuilders::default();
-                for row in 0..rows {
-                    lanes.append(columns.evaluate(&self.tree, row, &self.clock).ok());
-                }
-                lanes.finish(self.output.fields())?
-            }
-            Output::Segments => {
-                let mut keys = ListBuilder::new(StringBuilder::new());
-                for row in 0..rows {
-                    match columns.evaluate(&self.tree, row, &self.clock) {
-                        Ok(value) => {
-                            let texts = segment_keys(&value, self.clock.timezone);
-                            texts.into_iter().for_each(|key| keys.values().append_value(key));
-                        }
-                        Err(_) => keys.values().append_value("undefined"),
-                    }
-                    keys.append(true);
-                }
-                Arc::new(keys.finish())
-            }
-        };
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&self.run(&arrays, rows)?, 0)?));
         }
-        Ok(ColumnarValue::Array(result))
+        Ok(ColumnarValue::Array(self.memo.get(&arrays, || self.run(&arrays, rows))?))
     }
 }
 

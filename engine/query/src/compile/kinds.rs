@@ -32,7 +32,11 @@ impl Kinds {
         self.0 & !other.0 == 0
     }
 
-    fn without(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(super) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 

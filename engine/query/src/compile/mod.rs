@@ -24,6 +24,7 @@ mod analysis;
 mod calls;
 mod casts;
 mod check;
+mod column;
 mod compare;
 mod compiler;
 mod fallback;
@@ -45,9 +46,10 @@ use footfall_lang::ast::{self, Source, Span};
 
 use analysis::{Analysis, Role};
 use compiler::Compiler;
-use lanes::{Errors, all_of, not_true, only_where};
+use lanes::{Errors, Lanes, all_of, not_true, only_where};
 
 pub use check::{CostClass, Known, Use, check};
+pub use column::{CompiledColumn, CompiledCondition, compile_column, compile_condition};
 pub use footfall_eval::Clock;
 pub use functions::all as functions;
 
@@ -182,15 +184,20 @@ pub fn compile_where(
 ) -> Result<CompiledFilter, CompileError> {
     let analysis = Analysis::of(expr, Role::Condition, clock)?;
     let lanes = Compiler::new(&analysis, resolver, clock).compile(expr, 0);
-    let mut conjuncts = vec![lanes.filter()];
-    conjuncts.extend(lanes::distinct(&lanes.errors.open).iter().map(not_true));
     let mut errors = lanes.errors.all.clone();
     errors.extend(lanes.not_boolean());
     Ok(CompiledFilter {
-        predicate: all_of(conjuncts),
+        predicate: filter_of(&lanes),
         type_error: Errors::flag(&errors),
         properties: analysis.properties(),
     })
+}
+
+/// True exactly where the value is true and no type error happens.
+fn filter_of(lanes: &Lanes) -> Expr {
+    let mut conjuncts = vec![lanes.filter()];
+    conjuncts.extend(lanes::distinct(&lanes.errors.open).iter().map(not_true));
+    all_of(conjuncts)
 }
 
 /// Compiles an `on`.
@@ -228,6 +235,15 @@ pub fn compile_number(
         (Some(number), Some(error)) => only_where(not_true(error), number),
     };
     Ok(CompiledNumber { value, type_error, properties: analysis.properties() })
+}
+
+/// The first word of an expression that makes its value change by itself.
+pub fn time_word(expr: &ast::Expr) -> Option<&'static str> {
+    expr.walk().find_map(|node| match &node.kind {
+        ast::ExprKind::Now => Some("NOW"),
+        ast::ExprKind::Call { function: ast::Function::Today, .. } => Some("today()"),
+        _ => None,
+    })
 }
 
 /// The properties that an expression names, in order of first mention, without repetition.

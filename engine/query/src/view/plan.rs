@@ -7,9 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -22,10 +20,11 @@ use object_store::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::split::Split;
-use crate::catalog::Shape;
+use crate::compile::Clock;
 use crate::error::QueryError;
+use crate::expr;
 use crate::session::Sessions;
-use crate::sql::properties_in;
+use crate::sql::{plan, properties_in, statement};
 
 /// Enters every fingerprint: what is kept depends on how functions lay out their states.
 const STATES: &str = concat!("footfall view 1, datafusion ", "55.2");
@@ -69,16 +68,20 @@ impl ViewPlan {
     ///
     /// # Errors
     /// It is not a statement, or not one whose result can be kept by shard and day.
-    pub async fn new(sessions: &Sessions, snapshot: Arc<Snapshot>, sql: &str) -> Result<Self, QueryError> {
-        let context = sessions.context(&snapshot, Shape::Sql, properties_in(sql))?;
+    pub async fn new(
+        sessions: &Sessions,
+        snapshot: Arc<Snapshot>,
+        sql: &str,
+        clock: &Clock,
+    ) -> Result<Self, QueryError> {
+        let context = sessions.sql_context(&snapshot, properties_in(sql), clock)?;
         // A filter that changes while the query runs would enter cells.
         context.state_ref().write().config_mut().options_mut().optimizer.enable_dynamic_filter_pushdown = false;
-        let logical = context.state().create_logical_plan(sql).await.map_err(statement)?;
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        read_only.verify_plan(&logical).map_err(statement)?;
+        let logical = plan(&context, sql).await?;
         if !matches!(logical, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
             check_constant(&logical)?;
         }
+        let logical = expr::resolve(logical).map_err(statement)?;
         let physical = context.state().create_physical_plan(&logical).await.map_err(statement)?;
         let schema = physical.schema();
         let split = Split::of(physical).map_err(statement)?;
@@ -189,7 +192,10 @@ fn check_constant(plan: &LogicalPlan) -> Result<(), QueryError> {
             _ => None,
         };
         if let Some((name, Volatility::Stable | Volatility::Volatile)) = function {
-            changing = Some(name.to_owned());
+            changing = Some(format!("{name}()"));
+        }
+        if let Some(word) = expr::tells_time(expr) {
+            changing = Some(format!("{word} in expr()"));
         }
         Ok(TreeNodeRecursion::Continue)
     };
@@ -197,12 +203,8 @@ fn check_constant(plan: &LogicalPlan) -> Result<(), QueryError> {
     match changing {
         None => Ok(()),
         Some(name) => {
-            let message = format!("a view's result must change with its events alone, which that of {name}() does not");
+            let message = format!("a view's result must change with its events alone, which that of {name} does not");
             Err(QueryError::Statement { message })
         }
     }
-}
-
-fn statement(error: DataFusionError) -> QueryError {
-    QueryError::Statement { message: error.strip_backtrace() }
 }

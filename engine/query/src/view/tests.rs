@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use arrow::util::pretty::pretty_format_batches;
 use chrono::DateTime;
+use chrono_tz::Tz;
 use datafusion::physical_plan::collect;
 use footfall_model::{Event, ProjectId, Value};
 use footfall_storage::views::{View, ViewCreation, Views};
+use futures::TryStreamExt;
 use object_store::memory::InMemory;
 
 use super::{ViewPlan, ViewRefresh};
-use crate::catalog::Shape;
+use crate::catalog::Properties;
+use crate::compile::Clock;
 use crate::fixture::Fixture;
 
 const DAY: i64 = 86_400_000;
 const START: i64 = 19_700 * DAY;
 
-const STATEMENTS: [&str; 10] = [
+const CLOCK: Clock = Clock { now: 1_700_000_000, timezone: Tz::UTC };
+
+const STATEMENTS: [&str; 12] = [
     "SELECT CAST(time AS DATE) AS day, event, count(*) AS n, count(DISTINCT user_id) AS users FROM events GROUP BY 1, 2",
     "SELECT count(*), sum(n), min(time), max(n), avg(n), count(DISTINCT event) FROM events WHERE n > 7",
     "SELECT user_id, count(*) AS n FROM events GROUP BY user_id",
@@ -27,6 +32,8 @@ const STATEMENTS: [&str; 10] = [
     "SELECT event, n FROM events WHERE n > 3 ORDER BY n DESC, event LIMIT 5",
     "SELECT event, n, row_number() OVER (PARTITION BY event ORDER BY n) AS place FROM events WHERE n < 20",
     "SELECT event, sum(n) FILTER (WHERE n > 5), count(*) FROM events WHERE event = 'Play' GROUP BY event",
+    "SELECT expr('properties[\"n\"] % 3') AS third, count(*) FROM events WHERE expr('properties[\"n\"] > 7') GROUP BY 1",
+    "SELECT expr('floor(properties[\"n\"] / 9)') AS ninth FROM events WHERE expr('year(properties[\"$time\"]) == 2023')",
 ];
 
 fn event(i: i64, name: &str, n: Value) -> Event {
@@ -75,7 +82,7 @@ impl Shop {
 
     async fn plan(&self, sql: &str) -> ViewPlan {
         let snapshot = Arc::new(self.fixture.store.snapshot().unwrap());
-        ViewPlan::new(&self.fixture.sessions, snapshot, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
+        ViewPlan::new(&self.fixture.sessions, snapshot, sql, &CLOCK).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
     async fn refresh(&self) -> Vec<ViewRefresh> {
@@ -88,8 +95,9 @@ impl Shop {
 
     async fn check(&self, state: &str) {
         for view in &self.made {
-            let context = self.fixture.context(Shape::Sql);
-            let want = context.sql(&view.sql).await.unwrap().collect().await.unwrap();
+            let snapshot = Arc::new(self.fixture.store.snapshot().unwrap());
+            let context = self.fixture.sessions.sql_context(&snapshot, Properties::All, &CLOCK).unwrap();
+            let want = crate::sql::run(&context, &view.sql, &[]).await.unwrap().try_collect::<Vec<_>>().await.unwrap();
             let answer = self.plan(&view.sql).await.answer(&self.views, view).await.unwrap();
             let got = collect(answer, context.task_ctx()).await.unwrap();
             assert_eq!(sorted(&got), sorted(&want), "{state}: {}", view.sql);
@@ -143,6 +151,9 @@ async fn what_cannot_be_kept_is_refused() {
     for (sql, reason) in [
         ("SELECT count(*) FROM events WHERE time > now()", "now()"),
         ("SELECT random() FROM events", "random()"),
+        ("SELECT count(*) FROM events WHERE expr('datetime(NOW - 60) < properties[\"$time\"]')", "NOW"),
+        ("SELECT expr('string(TODAY())'), count(*) FROM events GROUP BY 1", "today()"),
+        ("SELECT count(*) FROM events WHERE expr('flor(1)')", "floor"),
         ("SELECT count(*) FROM events a JOIN events b ON a.event = b.event", "once"),
         ("SELECT count(*) FROM rejected_events", "events"),
         ("SELECT 1", "events"),
@@ -151,7 +162,7 @@ async fn what_cannot_be_kept_is_refused() {
         ("EXPLAIN SELECT count(*) FROM events", ""),
     ] {
         let snapshot = Arc::new(shop.fixture.store.snapshot().unwrap());
-        let refused = ViewPlan::new(&shop.fixture.sessions, snapshot, sql).await;
+        let refused = ViewPlan::new(&shop.fixture.sessions, snapshot, sql, &CLOCK).await;
         let message = refused.err().unwrap_or_else(|| panic!("{sql} was taken")).to_string();
         assert!(message.contains(reason), "{sql}: {message}");
     }

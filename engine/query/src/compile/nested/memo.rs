@@ -12,7 +12,7 @@ use datafusion::common::Result;
 const ENTRIES_MAX: usize = 32;
 
 #[derive(Debug)]
-pub(super) struct Memo<T> {
+pub(in crate::compile) struct Memo<T> {
     entries: Mutex<Vec<(Vec<Weak<dyn Array>>, T)>>,
 }
 
@@ -24,7 +24,7 @@ impl<T> Default for Memo<T> {
 
 impl<T: Clone> Memo<T> {
     /// The result for these columns, computed unless it is known.
-    pub(super) fn get(&self, columns: &[ArrayRef], compute: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(in crate::compile) fn get(&self, columns: &[ArrayRef], compute: impl FnOnce() -> Result<T>) -> Result<T> {
         if columns.is_empty() {
             return compute();
         }

@@ -25,7 +25,7 @@ mod demand;
 mod frame;
 mod function;
 mod inside;
-mod memo;
+pub(super) mod memo;
 mod reduce;
 mod scan;
 
