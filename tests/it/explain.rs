@@ -149,6 +149,43 @@ async fn an_expression_reads_a_property_once_however_often_it_names_it() {
     }
 }
 
+/// A condition on values leaves out the files whose statistics have none of them, in SQL's words or in an expression's.
+#[tokio::test]
+async fn conditions_on_values_skip_files_by_their_statistics() {
+    let mut server = Server::start(ServerOptions::never_flushing()).await;
+    let project = flushed(&mut server).await;
+    let read = async |query: &str| {
+        let Plan(text) = Plan::of(&project, &format!("ANALYZE {query}")).await;
+        let count = |name: &str| {
+            let (_, rest) = text.split_once(name).unwrap_or_else(|| panic!("no {name} in {text}"));
+            rest.split([',', ']']).next().and_then(|count| count.trim().parse::<u32>().ok()).unwrap_or_default()
+        };
+        (count("segments_read="), count("segments_skipped="))
+    };
+    let (all, _) = read("SELECT count(price) FROM events").await;
+    // Prices rise with time, so each day has its own.
+    for (condition, rows) in [
+        (r#"expr('properties["price"] == 1000')"#, 1),
+        (r#"expr('properties["price"] in [1000, 1001]')"#, 2),
+        (r#"expr('properties["price"] > 999 and properties["price"] <= 1002 and properties["plan"] == "pro"')"#, 3),
+        (r#"country = 'AT' AND expr('1010 > properties["price"] and properties["price"] >= 1000')"#, 5),
+        ("price = 1000", 1),
+        (r#"expr('properties["plan"] == "free"')"#, 0),
+        (r#"expr('defined(properties["absent"])')"#, 0),
+    ] {
+        let query = format!("SELECT count(*) FROM events WHERE {condition}");
+        assert_eq!(project.sql(&query).await.int(), rows, "{query}");
+        let plan = Plan::of(&project, &query).await;
+        if !plan.0.contains("ShardScanExec") {
+            continue;
+        }
+        let (few, skipped) = read(&query).await;
+        assert!(few * 10 <= all && few + skipped == all, "{query}: {few} of {all} read, {skipped} skipped");
+    }
+    let (every, skipped) = read(r#"SELECT count(*) FROM events WHERE expr('properties["price"] + 1 > 0')"#).await;
+    assert_eq!((every, skipped), (all, 0), "statistics do not answer this");
+}
+
 /// The bytes of an unnamed column may be gone, and a query that does not name it is as good as before.
 #[tokio::test]
 async fn absent_matches_prune_every_file() {

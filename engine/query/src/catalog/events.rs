@@ -14,8 +14,9 @@ use footfall_storage::Snapshot;
 use footfall_storage::columns::{Builtin, Catalog};
 
 use super::columns::TableColumn;
+use super::groups::GroupFilter;
 use super::prune::Bounds;
-use super::scan::ShardScanExec;
+use super::scan::{ShardScanExec, Wanted};
 
 /// Which columns the table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,7 +174,11 @@ impl TableProvider for EventsTable {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let wanted = projection.unwrap_or(&all);
         let columns: Vec<TableColumn> = wanted.iter().filter_map(|i| self.columns.get(*i).cloned()).collect();
+        let wanted = Wanted {
+            bounds: Bounds::of(filters),
+            groups: GroupFilter::of(filters, &self.columns, &self.schema, state)?,
+        };
         let lanes = state.config().target_partitions();
-        Ok(Arc::new(ShardScanExec::try_new(self.snapshot.clone(), columns, Bounds::of(filters), lanes)?))
+        Ok(Arc::new(ShardScanExec::try_new(self.snapshot.clone(), columns, Arc::new(wanted), lanes)?))
     }
 }

@@ -8,6 +8,7 @@
 mod bytes_read;
 mod columns;
 mod events;
+mod groups;
 mod journal;
 pub mod lookup;
 mod prune;

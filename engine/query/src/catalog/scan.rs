@@ -27,14 +27,23 @@ use footfall_storage::columns::Builtin;
 use footfall_storage::segment::Segment;
 
 use super::columns::TableColumn;
+use super::groups::GroupFilter;
 use super::prune::Bounds;
 use super::stream::{LaneMetrics, LaneScan, Part};
+
+/// What the filters above a scan leave of it.
+pub struct Wanted {
+    /// Which days, users and events.
+    pub bounds: Bounds,
+    /// Which values, as far as row groups tell by their statistics.
+    pub groups: Option<GroupFilter>,
+}
 
 /// Scans one snapshot of a project's events.
 pub struct ShardScanExec {
     snapshot: Arc<Snapshot>,
     columns: Arc<[TableColumn]>,
-    bounds: Arc<Bounds>,
+    wanted: Arc<Wanted>,
     /// Shards of each lane.
     lanes: Vec<Range<u16>>,
     /// Segments that the bounds leave, by lane, in the order they are read.
@@ -49,12 +58,12 @@ impl ShardScanExec {
     pub fn try_new(
         snapshot: Arc<Snapshot>,
         columns: Vec<TableColumn>,
-        bounds: Bounds,
+        wanted: Arc<Wanted>,
         lanes_max: usize,
     ) -> Result<Self> {
         let lanes = lanes(snapshot.shards, lanes_max);
         let segments: Vec<Vec<Arc<Segment>>> =
-            lanes.iter().map(|lane| lane_segments(&snapshot, lane, &bounds)).collect();
+            lanes.iter().map(|lane| lane_segments(&snapshot, lane, &wanted.bounds)).collect();
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
         let equivalence = match run_order(&snapshot, &segments, &schema) {
             Some(order) => EquivalenceProperties::new_with_orderings(schema.clone(), [order]),
@@ -67,7 +76,7 @@ impl ShardScanExec {
         Ok(Self {
             snapshot,
             columns: columns.into(),
-            bounds: Arc::new(bounds),
+            wanted,
             lanes,
             segments,
             schema,
@@ -78,7 +87,7 @@ impl ShardScanExec {
 
     /// The same scan of another snapshot.
     pub fn over(&self, snapshot: Arc<Snapshot>) -> Result<Self> {
-        Self::try_new(snapshot, self.columns.to_vec(), (*self.bounds).clone(), self.lanes.len())
+        Self::try_new(snapshot, self.columns.to_vec(), self.wanted.clone(), self.lanes.len())
     }
 
     /// All that decides which rows and values it gives, but for the snapshot.
@@ -88,14 +97,16 @@ impl ShardScanExec {
             format!("{:?} {:?} {stored:?}", column.field.name(), column.field.data_type())
         };
         let columns: Vec<String> = self.columns.iter().map(described).collect();
-        format!("ShardScanExec: {:?} {}", self.bounds, columns.join(", "))
+        format!("ShardScanExec: {:?} {}", self.wanted.bounds, columns.join(", "))
     }
 
     /// What a lane reads, in order: for each shard and day the segments, then the shard's live rows.
     fn parts(&self, lane: usize) -> Vec<Part> {
         let (Some(shards), Some(segments)) = (self.lanes.get(lane), self.segments.get(lane)) else { return Vec::new() };
         let mut parts = Vec::new();
-        for shard in shards.clone().map(Shard).filter(|shard| may_hold_users(&self.snapshot, *shard, &self.bounds)) {
+        for shard in
+            shards.clone().map(Shard).filter(|shard| may_hold_users(&self.snapshot, *shard, &self.wanted.bounds))
+        {
             let of_shard = segments.iter().filter(|s| s.shard == shard);
             parts.extend(of_shard.map(|segment| Part::Segment(segment.clone())));
             let live = self.snapshot.live.iter().filter(|chunk| chunk.shard_rows(shard).is_some());
@@ -176,15 +187,19 @@ impl DisplayAs for ShardScanExec {
         write!(f, "ShardScanExec: table=events, columns=[{}], shards={}", columns.join(", "), self.snapshot.shards)?;
         write!(f, ", partitioning={}", self.properties.partitioning)?;
         write!(f, ", files={kept}/{}, live_rows={live}", self.snapshot.segments.iter().count())?;
-        if let Some(events) = &self.bounds.events {
+        let bounds = &self.wanted.bounds;
+        if let Some(events) = &bounds.events {
             write!(f, ", events={events:?}")?;
         }
-        if self.bounds.time_min.is_some() || self.bounds.time_max.is_some() {
+        if bounds.time_min.is_some() || bounds.time_max.is_some() {
             let text = |ms: Option<i64>| {
                 ms.and_then(chrono::DateTime::from_timestamp_millis)
                     .map_or(String::new(), |t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
             };
-            write!(f, ", time={}..{}", text(self.bounds.time_min), text(self.bounds.time_max))?;
+            write!(f, ", time={}..{}", text(bounds.time_min), text(bounds.time_max))?;
+        }
+        if let Some(groups) = &self.wanted.groups {
+            write!(f, ", row_groups=[{}]", groups.describe())?;
         }
         Ok(())
     }
@@ -218,7 +233,7 @@ impl ExecutionPlan for ShardScanExec {
         let scan = LaneScan {
             snapshot: self.snapshot.clone(),
             columns: self.columns.clone(),
-            bounds: self.bounds.clone(),
+            wanted: self.wanted.clone(),
             schema: self.schema.clone(),
             batch_rows: batch_rows(context.session_config().batch_size(), self.columns.len()),
             metrics: LaneMetrics::new(&self.metrics, lane),

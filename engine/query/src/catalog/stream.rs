@@ -17,7 +17,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
 
 use super::columns::{Source, StoredRows, TableColumn};
-use super::prune::Bounds;
+use super::scan::Wanted;
 
 /// A run of rows in segment order.
 pub enum Part {
@@ -31,7 +31,7 @@ pub enum Part {
 pub struct LaneMetrics {
     baseline: BaselineMetrics,
     segments_read: Count,
-    /// Segments that hold none of the wanted events.
+    /// Segments that hold none of the wanted events, or by their statistics none of the wanted values.
     segments_skipped: Count,
     /// Column chunks that were read, from the store or a cache: their size in the file.
     bytes_scanned: Count,
@@ -53,7 +53,7 @@ impl LaneMetrics {
 pub struct LaneScan {
     pub snapshot: Arc<Snapshot>,
     pub columns: Arc<[TableColumn]>,
-    pub bounds: Arc<Bounds>,
+    pub wanted: Arc<Wanted>,
     pub schema: SchemaRef,
     pub batch_rows: usize,
     pub metrics: LaneMetrics,
@@ -82,11 +82,25 @@ impl LaneScan {
     async fn read_segment(self: Arc<Self>, segment: Arc<Segment>) -> Result<Batches> {
         let files = &self.snapshot.files;
         let open = files.open(&segment).await.map_err(external)?;
-        let mut rows: Option<Vec<Range<usize>>> = self.bounds.events.as_ref().map(|events| {
+        let mut rows: Option<Vec<Range<usize>>> = self.wanted.bounds.events.as_ref().map(|events| {
             let ranges = events.iter().filter_map(|event| open.index.rows(event));
             merged(ranges)
         });
-        if !self.bounds.holds_all_received(&segment.received) {
+        let reads_properties = self.columns.iter().any(|column| !column.properties().is_empty());
+        let in_rest = match reads_properties || self.wanted.groups.is_some() {
+            true => files.rest(&segment, &open).await.map_err(external)?,
+            false => Arc::default(),
+        };
+        if let Some(groups) = &self.wanted.groups
+            && let Some(kept) = groups.rows(&open, &in_rest)?
+        {
+            rows = Some(match rows {
+                None => kept,
+                Some(rows) => intersection(&rows, &kept),
+            });
+        }
+        let in_rest = self.in_rest(&in_rest);
+        if !self.wanted.bounds.holds_all_received(&segment.received) {
             rows = Some(self.rows_received(&segment, &open, rows.as_deref()).await?);
         }
         if rows.as_ref().is_some_and(Vec::is_empty) {
@@ -94,10 +108,6 @@ impl LaneScan {
             return Ok(stream::empty().boxed());
         }
         self.metrics.segments_read.add(1);
-        let in_rest = match self.columns.iter().any(|column| !column.properties().is_empty()) {
-            true => self.in_rest(files.rest(&segment, &open).await.map_err(external)?.as_ref()),
-            false => Vec::new(),
-        };
         let names = self.stored_names(&open.catalog, &in_rest);
         let names: Vec<&str> = names.into_iter().filter(|name| open.has_column(name)).collect();
         self.metrics.bytes_scanned.add(chunk_bytes(&open, &names));
@@ -132,7 +142,7 @@ impl LaneScan {
             let received = cast(batch.column(0), &Builtin::ReceivedAt.data_type())?;
             for received_at in received.as_primitive::<TimestampMicrosecondType>().values() {
                 let Some(row) = at.next() else { break };
-                if self.bounds.may_hold_received(&(*received_at..=*received_at)) {
+                if self.wanted.bounds.may_hold_received(&(*received_at..=*received_at)) {
                     rows.push(row..row + 1);
                 }
             }
@@ -199,11 +209,11 @@ impl LaneScan {
     /// The rows of a live chunk that are wanted and have not been replaced.
     fn live_rows(&self, chunk: &LiveChunk, order: &UInt32Array) -> UInt32Array {
         let snapshot = &self.snapshot;
-        if snapshot.has_no_masked_live_rows() && self.bounds.events.is_none() {
+        if snapshot.has_no_masked_live_rows() && self.wanted.bounds.events.is_none() {
             return order.clone();
         }
         let names = chunk.batch.column_by_name(Builtin::Event.name()).map(|names| names.as_string::<i32>());
-        let wanted = |row: &u32| match (&self.bounds.events, names) {
+        let wanted = |row: &u32| match (&self.wanted.bounds.events, names) {
             (Some(events), Some(names)) => {
                 events.binary_search_by(|event| event.as_str().cmp(names.value(*row as usize))).is_ok()
             }
@@ -252,6 +262,13 @@ fn merged(ranges: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     merged
+}
+
+/// What two ascending lists of ranges have in common.
+fn intersection(ones: &[Range<usize>], others: &[Range<usize>]) -> Vec<Range<usize>> {
+    let pairs =
+        ones.iter().flat_map(|one| others.iter().map(move |other| one.start.max(other.start)..one.end.min(other.end)));
+    merged(pairs.filter(|both| !both.is_empty()))
 }
 
 /// Rows by their UTC day, each day in segment order.

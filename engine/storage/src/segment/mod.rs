@@ -22,6 +22,7 @@ mod open;
 mod order;
 mod reader;
 mod replica;
+mod statistics;
 mod sums;
 mod write;
 
@@ -35,6 +36,7 @@ pub use inspect::{ColumnReport, EventRows, FileReport, FilterReport, GroupReport
 pub use open::OpenSegment;
 pub(crate) use order::segment_order;
 pub use replica::Replica;
+pub use statistics::ColumnStatistics;
 pub use sums::Tail;
 pub(crate) use write::SegmentWriter;
 pub use write::{EncodedSegment, encode, sort};
