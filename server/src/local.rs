@@ -57,7 +57,7 @@ impl LocalClient {
         let http = reqwest::Client::builder().no_proxy().connect_timeout(HELLO_TIMEOUT).build().ok()?;
         let client = Self { http, data_dir: data_dir.to_owned(), server };
         // Another server may have got the dead one's port; it does not know the token.
-        let hello = client.get("/v1/projects").timeout(HELLO_TIMEOUT).send().await.ok()?;
+        let hello = client.get("/v1/local").timeout(HELLO_TIMEOUT).send().await.ok()?;
         hello.status().is_success().then_some(client)
     }
 

@@ -78,9 +78,8 @@ impl Projects {
                     secret: HashedSecret::new(&account.secret),
                 },
             );
-            let file = FileName::Project(id);
-            let put = self.put_new(&folder_path(&file.to_string()), &record).await?;
-            self.refresh_with(file).await?;
+            let put = self.put_new(&folder_path(&FileName::Project(id).to_string()), &record).await?;
+            self.refresh().await?;
             // A retry inside the store's client may find our own first try: the token tells whose file it is.
             let ours = self.index().by_token(&token).is_some();
             if matches!(put, Put::Created) || ours {

@@ -255,12 +255,13 @@ impl Projects {
         let old = self.index();
         let folder = Path::from(FOLDER);
         let listing: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(unavailable)?;
-        let new: HashSet<FileName> = listing
+        let mut new: HashSet<FileName> = listing
             .iter()
             .filter_map(|meta| FileName::parse(meta.location.filename()?))
             .chain(known)
             .filter(|name| !old.holds(name))
             .collect();
+        self.add_unlisted(&old, &mut new).await?;
         let admin_missing = !old.has_admin();
         if new.is_empty() && !admin_missing {
             return Ok(());
@@ -294,6 +295,22 @@ impl Projects {
         }
         *self.index.write() = Arc::new(index);
         self.announce(&changed).await
+    }
+
+    /// Adds the newest projects where the listing does not show them yet, as a store may take its time with that: ids have
+    /// no gaps (R2), so they are what is found by reading on after the last.
+    async fn add_unlisted(&self, old: &Index, new: &mut HashSet<FileName>) -> Result<(), Error> {
+        let listed = new.iter().map(|name| name.project().0).max().unwrap_or(0);
+        let mut last = listed.max(old.next_id().0.saturating_sub(1));
+        while let Some(id) = last.checked_add(1) {
+            let file = FileName::Project(ProjectId(id));
+            if self.read_if_exists(&folder_path(&file.to_string())).await?.is_none() {
+                break;
+            }
+            new.insert(file);
+            last = id;
+        }
+        Ok(())
     }
 
     async fn attach(&self, project: &Project) -> Result<(), Error> {

@@ -89,6 +89,8 @@ async fn a_store_that_is_away_costs_nothing_while_the_log_has_room_and_is_caught
     assert_eq!((refused.status, refused.header("retry-after").is_empty()), (503, false), "{}", refused.text());
     audit(&live, "the log is full").await;
 
+    let restart = server.cli(&["restart"]).await;
+    assert!(restart.code == Some(1) && restart.stderr.contains("the store does not answer"), "{restart:?}");
     store.comes_back();
     // Without a request that could have helped.
     eventually("the log is written out", async || log_bytes(&server.data_dir()) < 2 << 20).await;

@@ -5,7 +5,8 @@
 //!
 //! `GET /v1/local/imports?import=…`: how far an import has got. `POST /v1/local/restart`: the server makes way for its
 //! successor. `POST /v1/local/flush`: what is live is written to the tables, for a backup. `POST /v1/local/compact`: one
-//! merge of small files; `POST /v1/local/collect`: dead files are deleted.
+//! merge of small files; `POST /v1/local/collect`: dead files are deleted. `GET /v1/local`: whether this is the server whose
+//! token that is.
 
 use std::borrow::Cow;
 
@@ -95,6 +96,14 @@ pub async fn flush(State(state): State<AppState>, headers: HeaderMap) -> Result<
     }
     state.engine.flush().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// 204 for who has the token of this data directory. Asks nothing of the store, which may be away.
+pub async fn hello(State(state): State<AppState>, headers: HeaderMap) -> Result<StatusCode, ApiError> {
+    match authenticate(&state, &headers).await? {
+        Principal::Local => Ok(StatusCode::NO_CONTENT),
+        _ => Err(ApiError::forbidden()),
+    }
 }
 
 /// 202 once the restart is under way, 409 with the reason if it is not to be.

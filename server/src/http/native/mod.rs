@@ -49,6 +49,7 @@ pub fn local_routes() -> Router<AppState> {
         .route("/v1/local/ingest", post(local::ingest))
         .route("/v1/local/imports", get(local::import_position))
         .route("/v1/local/flush", post(local::flush))
+        .route("/v1/local", get(local::hello))
         .route("/v1/local/restart", post(local::restart))
         .route("/v1/local/compact", post(local::compact))
         .route("/v1/local/collect", post(local::collect))
