@@ -7,12 +7,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Utc;
-use footfall_storage::{backup, check_store, verify_store};
+use footfall_storage::{backup, check_store, probe_store, reach_store, verify_store};
 use object_store::ObjectStore;
+use url::Url;
 
 use crate::Error;
 
 type Store = Arc<dyn ObjectStore>;
+
+/// Finds out whether a bucket can be written to; the error says what to do.
+pub async fn probe(store: &Store, url: &Url) -> Result<(), Error> {
+    Ok(probe_store(&**store, Some(url)).await?)
+}
+
+/// Finds out whether a bucket can be read; the error says what to do.
+pub async fn reach(store: &Store, url: &Url) -> Result<(), Error> {
+    Ok(reach_store(&**store, Some(url)).await?)
+}
 
 /// Describes a Parquet file of ours.
 pub fn inspect(path: &str, file: &Bytes) -> Result<FileReport, Error> {

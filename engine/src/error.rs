@@ -5,6 +5,7 @@ use std::ops::Range;
 use datafusion::error::DataFusionError;
 use footfall_query::QueryError;
 use footfall_storage::log::{LogError, Stall};
+use footfall_storage::table::TableError;
 use footfall_storage::{StorageError, chain};
 
 /// What the caller should do: the server maps each kind to a status once per protocol.
@@ -80,6 +81,7 @@ impl From<&StorageError> for Error {
             }
             StorageError::CorruptSegment { .. }
             | StorageError::CorruptRecord { .. }
+            | StorageError::Table(TableError::Corrupt { .. })
             | StorageError::Log(LogError::Corrupt { .. }) => {
                 tracing::error!(error = %chain(error), "stored data is corrupt");
                 Self::new(ErrorKind::Corrupt, "corrupt", chain(error))

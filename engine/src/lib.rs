@@ -67,7 +67,7 @@ pub use footfall_storage::segment::{CacheFigures, SegmentCaches};
 pub use footfall_storage::views::View;
 pub use footfall_storage::{
     Arrival, Collected, Compacted, ImportBatch, IngestSummary, LiveRow, LookupTable, Missing, StorePolicy,
-    check_directory, check_store, failpoint, open_store,
+    check_directory, check_store, failpoint, open_store, sealed,
 };
 pub use live::TOO_MANY_VIEWERS;
 pub use options::{CachePolicy, EngineOptions, EvaluateSpec, LiveOptions, Ownership, ProjectConfig};

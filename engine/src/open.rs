@@ -16,7 +16,7 @@ use footfall_storage::log::{Log, Record};
 use footfall_storage::segment::{CacheOptions, Replica, SegmentCaches};
 use footfall_storage::{
     KeptBudget, KeyCache, NiceThreads, Recovered, Shared, StorageError, check_store, enter_directory, enter_store,
-    open_store, probe_store, remove_leftovers,
+    open_store, probe_store, reach_store, remove_leftovers,
 };
 use parking_lot::{Mutex, RwLock};
 
@@ -54,15 +54,18 @@ impl Engine {
         let data_dir = directory.path().to_owned();
         let store = open_store(&data_dir, options.store.as_ref(), &options.store_policy)?;
         match (check_store(&store).await, options.ownership) {
-            (Ok(_), Ownership::Guest) => {}
             // Of a store that cannot be read, trying it out says more.
+            (checked, Ownership::Guest) => {
+                reach_store(&*store, options.store.as_ref()).await?;
+                checked?;
+            }
             (Ok(_) | Err(StorageError::Store(_)), Ownership::Owner) => {
                 probe_store(&*store, options.store.as_ref()).await?;
                 enter_store(&store).await?;
                 enter_directory(&data_dir)?;
                 remove_leftovers(&data_dir, options.store.as_ref())?;
             }
-            (Err(error), _) => return Err(error.into()),
+            (Err(error), Ownership::Owner) => return Err(error.into()),
         }
         let mut recovered: HashMap<ProjectId, Vec<Recovered>> = HashMap::new();
         let mut announced = Announced::default();

@@ -24,6 +24,7 @@ pub mod serve;
 mod server_file;
 mod signals;
 pub mod state;
+mod tables_note;
 mod telemetry;
 
 use std::ffi::OsString;
@@ -81,6 +82,7 @@ fn async_threads() -> usize {
 
 async fn execute(invocation: Invocation, inherited: Inherited) -> Result<(), CommandError> {
     let Invocation { command, settings } = invocation;
+    let settings = tables_note::recall(settings)?;
     match command {
         Command::Serve { .. } => serve::serve(&settings, inherited).await,
         Command::Demo { .. } => demo::demo(&settings, inherited).await,

@@ -31,7 +31,7 @@ use crate::local::{ServerFile, base_url};
 use crate::phase::{Phase, RestartRequest, Stage};
 use crate::restart::{Program, notify};
 use crate::state::AppState;
-use crate::{signals, telemetry};
+use crate::{signals, tables_note, telemetry};
 use behind::Behind;
 
 /// How long the last flush may take. What it does not get done, the log has.
@@ -43,7 +43,8 @@ const TAKEOVER: Duration = Duration::from_secs(60);
 pub async fn serve(settings: &Settings, inherited: Inherited) -> Result<(), CommandError> {
     match Server::start(settings, inherited).await? {
         Some(server) => {
-            server.run(|url| format!("footfall serves {url}, data in {}", settings.data_dir.display())).await
+            let tables = settings.store.as_ref().map(|store| format!(", tables in {store}")).unwrap_or_default();
+            server.run(|url| format!("footfall serves {url}, data in {}{tables}", settings.data_dir.display())).await
         }
         None => Ok(()),
     }
@@ -207,6 +208,7 @@ impl Front {
         }
         let file = ServerFile::write(&settings.data_dir, self.address, &state.local_token, gap)
             .map_err(|e| CommandError::failed(format!("cannot write server.json: {e}")))?;
+        tables_note::remember(settings);
         self.phase.enter(Stage::Ready);
         notify("READY=1");
         Ok(file)

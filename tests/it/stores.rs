@@ -1,5 +1,6 @@
 //! Tables in a bucket: by one setting, with the same answers as in a folder, and a plain word when it cannot be.
 
+mod backup;
 mod journey;
 mod start;
 
@@ -62,4 +63,23 @@ async fn projects_are_found_and_numbered_in_order_though_listings_are_behind() {
     for project in created {
         assert_eq!(server.project(&project).sql("SELECT count(*) FROM events").await.int(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_data_directory_remembers_its_bucket_so_that_nobody_writes_beside_it() {
+    let store = GcsServer::start().await;
+    let mut server = Server::start(ServerOptions::never_flushing().on_gcs(&store, "noted")).await;
+    // From here on nothing says where the tables are.
+    server.set_env("FOOTFALL_STORE", None);
+    let project = server.create_project("noted").await;
+    project.import(&journey::events()[..20].iter().map(crate::oracle::RawEvent::to_json).collect::<Vec<_>>()).await;
+    server.kill().await;
+    let count = "SELECT count(*) FROM events";
+    let told = server.cli(&["sql", "--project", "noted", "--format", "json", count]).await.succeeded().json();
+    assert_eq!(told["rows"][0][0], 20);
+    server.start_again().await;
+    assert_eq!(project.sql(count).await.int(), 20);
+    server.stop().await;
+    server.cli(&["verify", "--deep"]).await.succeeded();
+    assert!(!server.data_dir().join("store").exists(), "no second place for tables");
 }

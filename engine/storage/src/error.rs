@@ -18,7 +18,7 @@ pub enum StorageError {
     #[error("log group failed")]
     LogGroup(#[source] Arc<LogError>),
 
-    #[error("table commit failed")]
+    #[error("a table cannot be read or written")]
     Table(#[from] TableError),
 
     #[error("object store request failed")]

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::RESTORING;
 use crate::error::StorageError;
+use crate::sealed;
+use crate::sound::read_sound;
 
 /// The version that is written, and the newest that is read.
 const FORMAT: u32 = 1;
@@ -51,11 +53,9 @@ pub async fn check_store(store: &Arc<dyn ObjectStore>) -> Result<Known, StorageE
     if store.head(&Path::from(RESTORING)).await.is_ok() {
         return Err(StorageError::RestoreUnfinished);
     }
-    match store.get(&Path::from(FILE)).await {
-        Ok(found) => check(FILE, &found.bytes().await?),
-        Err(object_store::Error::NotFound { .. }) => Ok(Known::Unsaid),
-        Err(error) => Err(error.into()),
-    }
+    let path = Path::from(FILE);
+    let known = read_sound(|| sealed::get(&**store, &path), |bytes| check(FILE, &bytes)).await?;
+    Ok(known.unwrap_or(Known::Unsaid))
 }
 
 /// Refuses a data directory that a newer program has written.

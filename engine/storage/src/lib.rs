@@ -19,6 +19,7 @@ pub mod failpoint;
 pub mod journal;
 pub mod log;
 pub mod project;
+pub mod sealed;
 pub mod segment;
 pub mod table;
 pub mod views;
@@ -33,6 +34,7 @@ mod live;
 mod lookup;
 mod nice;
 mod recent;
+mod sound;
 mod split_map;
 mod store;
 mod users;
@@ -52,5 +54,5 @@ pub use project::{
     Recovered, Shared, Snapshot, record_contents,
 };
 pub use recent::KeyCache;
-pub use store::{StorePolicy, open_store, probe_store, remove_leftovers};
+pub use store::{StorePolicy, open_store, probe_store, reach_store, remove_leftovers};
 pub use verify::{Checked, Depth, Orphan, StoreDamage, Verification, VerifiedProject, verify_store};

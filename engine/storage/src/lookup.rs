@@ -25,6 +25,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::StorageError;
+use crate::sealed;
+use crate::sound::TRIES;
 
 const COMPRESSION: i32 = 3;
 const READS_IN_FLIGHT: usize = 16;
@@ -132,18 +134,23 @@ impl LookupTables {
     pub async fn read(&self, id: Uuid) -> Result<Option<LookupRows>, StorageError> {
         loop {
             let Some(version) = self.newest_version(id).await? else { return Ok(None) };
-            match self.store.get(&self.version_path(id, version)).await {
-                Ok(found) => {
-                    let csv = unpack(found.bytes().await?).await?;
-                    let csv = csv.map_err(|what| StorageError::CorruptSegment {
-                        path: self.version_path(id, version).to_string(),
-                        what: what.to_string(),
-                    })?;
-                    return Ok(Some(LookupRows { version, csv }));
-                }
-                // Replaced twice since we looked.
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => return Err(e.into()),
+            // If it is not there any more, it was replaced twice since we looked.
+            if let Some(csv) = self.read_version(id, version).await? {
+                return Ok(Some(LookupRows { version, csv }));
+            }
+        }
+    }
+
+    /// The text of a version; `None` if it is not there. Damage on the way passes.
+    async fn read_version(&self, id: Uuid, version: u64) -> Result<Option<Bytes>, StorageError> {
+        let path = self.version_path(id, version);
+        let mut tries = 1;
+        loop {
+            let Some(packed) = sealed::get(&*self.store, &path).await? else { return Ok(None) };
+            match unpack(packed).await? {
+                Ok(csv) => return Ok(Some(csv)),
+                Err(_) if tries < TRIES => tries += 1,
+                Err(what) => return Err(StorageError::corrupt(path.as_ref(), &what.to_string())),
             }
         }
     }
@@ -182,22 +189,14 @@ impl LookupTables {
     }
 
     async fn name(&self, id: Uuid) -> Result<Option<String>, StorageError> {
-        let path = self.folder(id).join("table.json");
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        let file: TableFile = serde_json::from_slice(&bytes)
-            .map_err(|e| StorageError::CorruptSegment { path: path.to_string(), what: e.to_string() })?;
-        Ok(Some(file.name))
+        let found = sealed::read_sealed(&*self.store, &self.folder(id).join("table.json")).await?;
+        Ok(found.map(|(file, _): (TableFile, _)| file.name))
     }
 
     async fn put_name(&self, id: Uuid, name: &str) -> Result<(), StorageError> {
         let file = TableFile { format: 1, name: name.to_owned() };
-        let json = serde_json::to_vec(&file).expect("plain data with text keys always serialises into memory");
         // The same id has the same name (T3), so whoever was first wrote what we would.
-        self.put_new(&self.folder(id).join("table.json"), json.into()).await.map(drop)
+        self.put_new(&self.folder(id).join("table.json"), sealed::seal(&file)?.into()).await.map(drop)
     }
 
     /// Tells whether the version was free.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use footfall_engine::{Arrival, Engine, ErrorKind, IngestSummary};
+use footfall_engine::{Arrival, Engine, ErrorKind, IngestSummary, care};
 use footfall_ingest::MergeMode;
 use footfall_model::{Event, ProjectId};
 use object_store::ObjectStore;
@@ -16,6 +16,7 @@ use crate::http::native::project_info;
 use crate::local::{LocalClient, ProjectInfo, ViewCounts, ViewInfo};
 use crate::packed;
 use crate::projects::Projects;
+use crate::tables_note;
 
 pub enum Backend {
     Server(LocalClient),
@@ -46,6 +47,7 @@ impl Backend {
             return Ok(Self::Server(server));
         }
         let engine = Engine::open(settings.engine_options()).await?;
+        tables_note::remember(settings);
         let projects = open_projects(settings, Some(engine.clone())).await?;
         Ok(Self::Engine { engine, projects })
     }
@@ -180,21 +182,38 @@ impl Backend {
 }
 
 /// The configured store, for commands that make nothing new: a directory that is missing is most likely mistyped.
-pub fn existing_store(settings: &Settings) -> Result<Arc<dyn ObjectStore>, CommandError> {
+pub async fn existing_store(settings: &Settings) -> Result<Arc<dyn ObjectStore>, CommandError> {
     footfall_engine::check_directory(&settings.data_dir).map_err(footfall_engine::Error::from)?;
     if settings.store.is_none() && !settings.data_dir.join("store").is_dir() {
         return Err(CommandError::failed(format!("{} is no data directory", settings.data_dir.display())));
     }
+    let store = open_store(settings)?;
+    reach(&store, settings).await?;
+    Ok(store)
+}
+
+fn open_store(settings: &Settings) -> Result<Arc<dyn ObjectStore>, CommandError> {
     footfall_engine::open_store(&settings.data_dir, settings.store.as_ref(), &settings.store_policy())
         .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))
+}
+
+/// A bucket that is missing, or closed to us, is told as that.
+async fn reach(store: &Arc<dyn ObjectStore>, settings: &Settings) -> Result<(), CommandError> {
+    match &settings.store {
+        Some(url) => Ok(care::reach(store, url).await?),
+        None => Ok(()),
+    }
 }
 
 /// The registry of the configured store.
 pub async fn open_projects(settings: &Settings, engine: Option<Arc<Engine>>) -> Result<Projects, CommandError> {
     let store = match &engine {
         Some(engine) => engine.store(),
-        None => footfall_engine::open_store(&settings.data_dir, settings.store.as_ref(), &settings.store_policy())
-            .map_err(|e| CommandError::failed(format!("cannot open the store: {e}")))?,
+        None => {
+            let store = open_store(settings)?;
+            reach(&store, settings).await?;
+            store
+        }
     };
     footfall_engine::check_store(&store).await.map_err(footfall_engine::Error::from)?;
     Ok(Projects::open(store, engine).await?)

@@ -27,21 +27,27 @@ pub async fn run(command: &BackupCommand, settings: &Settings) -> Result<(), Com
     let selection = settings.backup.at.map(|at| at.0);
     let policy = &settings.store_policy();
     match command {
-        BackupCommand::Create { target, .. } => create(&Place::of(target)?.create(policy)?, settings).await,
-        BackupCommand::List { target, .. } => list(&Place::of(target)?.existing(policy)?, settings).await,
+        BackupCommand::Create { target, .. } => create(target, settings).await,
+        BackupCommand::List { target, .. } => list(&Place::of(target)?.to_read(policy).await?, settings).await,
         BackupCommand::Verify { target, .. } => {
-            verify(&Place::of(target)?.existing(policy)?, selection, settings).await
+            verify(&Place::of(target)?.to_read(policy).await?, selection, settings).await
         }
         BackupCommand::Restore { from, to, .. } => {
-            let from = Place::of(from)?.existing(policy)?;
+            let from = Place::of(from)?.to_read(policy).await?;
             restore(&from, to, selection.unwrap_or(Selection::Newest), settings).await
         }
     }
 }
 
-async fn create(target: &Store, settings: &Settings) -> Result<(), CommandError> {
+async fn create(target: &str, settings: &Settings) -> Result<(), CommandError> {
     let began = Instant::now();
-    let source = existing_store(settings)?;
+    let source = existing_store(settings).await?;
+    let place = Place::of(target)?;
+    if place.is_within(&configured(settings)?) {
+        let why = "each backup would hold those before it";
+        return Err(CommandError::usage(format!("{target} is within the store that is backed up: {why}")));
+    }
+    let target = &place.to_write(&settings.store_policy()).await?;
     flush(settings).await?;
     let mut progress = Shown::new("backing up");
     let created = care::back_up(&source, target, &mut |copied| progress.set(copied)).await;
@@ -64,6 +70,14 @@ async fn create(target: &Store, settings: &Settings) -> Result<(), CommandError>
         rate(backup.new_bytes, took),
         shown(took),
     ))
+}
+
+/// Where the store is that is backed up.
+fn configured(settings: &Settings) -> Result<Place, CommandError> {
+    match &settings.store {
+        Some(url) => Place::of(url.as_str()),
+        None => Ok(Place::Folder(settings.data_dir.join("store"))),
+    }
 }
 
 /// Everything acknowledged before is in the tables afterwards.
@@ -120,7 +134,7 @@ async fn restore(from: &Store, to: &str, selection: Selection, settings: &Settin
     let began = Instant::now();
     let to_store = match Place::of(to)? {
         Place::Folder(dir) if !to.starts_with("file://") => data_directory(&dir, settings)?,
-        place => place.create(&settings.store_policy())?,
+        place => place.to_write(&settings.store_policy()).await?,
     };
     let mut progress = Shown::new("restoring");
     let restored = care::restore(from, &to_store, selection, &mut |copied| progress.set(copied)).await;

@@ -41,7 +41,7 @@ struct Report {
 }
 
 pub async fn run(settings: &Settings) -> Result<(), CommandError> {
-    let store = existing_store(settings)?;
+    let store = existing_store(settings).await?;
     let depth = if settings.verify.deep { Depth::Contents } else { Depth::Checksums };
     let checked = check_store(&store, depth).await?;
     let Verification { projects, tables, commits, files, bytes, damages, orphans } = checked;

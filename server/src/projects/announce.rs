@@ -12,7 +12,7 @@ use object_store::{ObjectStore as _, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
 use super::record::FileName;
-use super::{FOLDER, Projects, folder_path, parse, unavailable};
+use super::{FOLDER, Projects, damaged, folder_path, unavailable};
 
 /// A newer format is passed over rather than half understood.
 const FORMAT: u32 = 1;
@@ -59,7 +59,8 @@ impl Projects {
         let there: HashSet<FileName> =
             listing.iter().filter_map(|meta| FileName::parse(meta.location.filename()?)).collect();
         for (id, bytes) in announced {
-            let announcement: Announcement = parse("announcement in the log", &bytes)?;
+            let announcement: Announcement =
+                serde_json::from_slice(&bytes).map_err(|_| damaged("announcement in the log"))?;
             if announcement.format != FORMAT {
                 tracing::warn!(project = %id, "the log announces a project in a newer format");
                 continue;

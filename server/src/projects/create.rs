@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use footfall_engine::{Error, ErrorKind};
+use footfall_engine::{Error, ErrorKind, sealed};
 use footfall_ingest::MergeMode;
 use footfall_model::ProjectId;
 use object_store::path::Path;
@@ -125,9 +125,9 @@ impl Projects {
     }
 
     async fn put_new(&self, path: &Path, record: &impl Serialize) -> Result<Put, Error> {
-        let json = serde_json::to_vec_pretty(record)
+        let file = sealed::seal(record)
             .map_err(|_| Error::new(ErrorKind::Internal, "internal", "project file cannot be written as JSON"))?;
-        match self.store.put_opts(path, json.into(), PutOptions::from(PutMode::Create)).await {
+        match self.store.put_opts(path, file.into(), PutOptions::from(PutMode::Create)).await {
             Ok(_) => Ok(Put::Created),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Exists),
             Err(e) => Err(unavailable(e)),

@@ -20,13 +20,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use footfall_engine::{Engine, Error, ErrorKind, ProjectConfig};
+use bytes::Bytes;
+use footfall_engine::{Engine, Error, ErrorKind, ProjectConfig, sealed};
 use footfall_ingest::MergeMode;
 use footfall_model::ProjectId;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::RwLock;
+use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -267,30 +269,27 @@ impl Projects {
             return Ok(());
         }
         let mut index = Index::clone(&old);
-        if admin_missing && let Some(bytes) = self.read_if_exists(&Path::from(ADMIN_FILE)).await? {
-            index.set_admin(parse::<AdminRecord>(ADMIN_FILE, &bytes)?);
+        if admin_missing && let Some((admin, _)) = self.read::<AdminRecord>(&Path::from(ADMIN_FILE)).await? {
+            index.set_admin(admin);
         }
-        let reads = new.into_iter().map(|name| async move {
-            let path = folder_path(&name.to_string());
-            Ok::<_, Error>((name, self.read_if_exists(&path).await?))
-        });
+        let reads = new.into_iter().map(|name| async move { Ok::<_, Error>((name, self.read_file(name).await?)) });
         let mut files: Vec<_> = stream::iter(reads).buffer_unordered(READS_IN_FLIGHT).try_collect().await?;
         // Projects before their rotated tokens, older tokens before newer ones.
         files.sort_by_key(|(name, _)| *name);
         let mut changed = HashSet::new();
-        for (name, bytes) in files {
-            let Some(bytes) = bytes else { continue };
+        for (name, file) in files {
+            let Some(file) = file else { continue };
             changed.insert(name.project());
-            match name {
-                FileName::Project(id) => {
-                    let entry = Entry::new(id, parse::<ProjectRecord>(&name.to_string(), &bytes)?, bytes)?;
+            match (name, file) {
+                (FileName::Project(id), File::Project(record, bytes)) => {
+                    let entry = Entry::new(id, record, bytes)?;
                     self.attach(&entry.project).await?;
                     index.insert(entry);
                 }
-                FileName::Token(id, number) => {
-                    let token = parse::<TokenRecord>(&name.to_string(), &bytes)?.token;
-                    index.set_token(id, number, token, bytes);
+                (FileName::Token(id, number), File::Token(record, bytes)) => {
+                    index.set_token(id, number, record.token, bytes);
                 }
+                (FileName::Project(_), File::Token(..)) | (FileName::Token(..), File::Project(..)) => {}
             }
         }
         *self.index.write() = Arc::new(index);
@@ -304,7 +303,7 @@ impl Projects {
         let mut last = listed.max(old.next_id().0.saturating_sub(1));
         while let Some(id) = last.checked_add(1) {
             let file = FileName::Project(ProjectId(id));
-            if self.read_if_exists(&folder_path(&file.to_string())).await?.is_none() {
+            if self.read_file(file).await?.is_none() {
                 break;
             }
             new.insert(file);
@@ -319,29 +318,46 @@ impl Projects {
         engine.attach(config).await
     }
 
-    async fn read_if_exists(&self, path: &Path) -> Result<Option<bytes::Bytes>, Error> {
-        match self.store.get(path).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(unavailable)?)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(unavailable(e)),
-        }
+    async fn read_file(&self, name: FileName) -> Result<Option<File>, Error> {
+        let path = folder_path(&name.to_string());
+        Ok(match name {
+            FileName::Project(_) => self.read(&path).await?.map(|(record, bytes)| File::Project(record, bytes)),
+            FileName::Token(..) => self.read(&path).await?.map(|(record, bytes)| File::Token(record, bytes)),
+        })
     }
+
+    /// A record and the file it is in; `None` if there is none.
+    async fn read<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<(T, Bytes)>, Error> {
+        let read = sealed::read_sealed(&*self.store, path).await;
+        // Which has said it to the log.
+        read.map_err(|error| match Error::from(error).kind {
+            ErrorKind::Corrupt => damaged(path.as_ref()),
+            _ => out_of_reach(),
+        })
+    }
+}
+
+/// What is in a file of the registry, and its bytes.
+enum File {
+    Project(ProjectRecord, Bytes),
+    Token(TokenRecord, Bytes),
 }
 
 fn folder_path(file: &str) -> Path {
     Path::from(FOLDER).join(file)
 }
 
-fn parse<T: serde::de::DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(bytes).map_err(|e| {
-        tracing::error!(file, error = %e, "project file is damaged");
-        Error::new(ErrorKind::Corrupt, "corrupt", format!("project file is damaged, file={file}"))
-    })
+fn damaged(file: &str) -> Error {
+    Error::new(ErrorKind::Corrupt, "corrupt", format!("project file is damaged, file={file}"))
 }
 
 /// The store's own words may hold paths and keys, so they go to the log and not to the client.
 fn unavailable(error: object_store::Error) -> Error {
     tracing::warn!(%error, "project registry is unreachable");
+    out_of_reach()
+}
+
+fn out_of_reach() -> Error {
     Error::new(ErrorKind::Unavailable, "unavailable", "project registry is unreachable")
 }
 

@@ -1,6 +1,7 @@
 //! The registry against a real (in-memory) object store; two `Projects` over one store stand for two processes.
 
 use object_store::memory::InMemory;
+use object_store::{ObjectStoreExt, PutPayload};
 
 use super::*;
 
@@ -114,4 +115,19 @@ async fn names_that_cannot_be_told_from_ids_are_refused() {
     for name in ["", "  ", "42", " a", "a\nb"] {
         assert_eq!(projects.create(new(name)).await.unwrap_err().kind, ErrorKind::Invalid, "{name:?}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_and_never_taken_for_another_project() {
+    let store: Arc<InMemory> = Arc::default();
+    open(&store).await.create(new("a")).await.unwrap();
+    let path = folder_path("1.json");
+    let file = store.get(&path).await.unwrap().bytes().await.unwrap();
+    let shards = file.windows(8).position(|bytes| bytes == b"\"shards\"").unwrap();
+    let mut damaged = file.to_vec();
+    // `"shards": 4` becomes 5.
+    damaged[shards + 10] ^= 1;
+    store.put(&path, PutPayload::from(damaged)).await.unwrap();
+    let error = Projects::open(store.clone(), None).await.err().unwrap();
+    assert!(error.kind == ErrorKind::Corrupt && error.message.contains("projects/1.json"), "{error}");
 }

@@ -69,7 +69,7 @@ async fn a_store_that_fails_three_calls_of_ten_loses_nothing_and_no_answer_is_wr
         &Fault::ALL,
         // Creates that are done and answered with an error.
         &[Fault::DoneAndFailed, Fault::DoneAndReset],
-        &[Fault::Short, Fault::Curt, Fault::Stalled, Fault::Behind],
+        &[Fault::Short, Fault::Curt, Fault::Stalled, Fault::Behind, Fault::Flipped],
         &Fault::ALL,
     ];
     let (mut unanswered, mut failed_starts) = (0, 0);

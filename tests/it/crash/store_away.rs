@@ -120,4 +120,6 @@ async fn a_store_that_is_away_costs_nothing_while_the_log_has_room_and_is_caught
     for load in [&live, &flushed] {
         audit(load, "flushed").await;
     }
+    let (acknowledged, put_off) = (live.ledger(0).acknowledged_events(), live.put_off.load(Ordering::Relaxed));
+    println!("away for {seconds} s and until the log was full: {acknowledged} events, {put_off} requests put off");
 }

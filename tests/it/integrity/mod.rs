@@ -6,6 +6,7 @@ mod cache;
 mod damage;
 mod formats;
 mod inspect;
+mod on_the_way;
 
 use std::path::{Path, PathBuf};
 

@@ -152,6 +152,7 @@ async fn whichever_write_finds_no_space_nothing_of_it_is_acknowledged_and_the_lo
         }
         id += 1;
     }
+    println!("{refused} writes without space, {} batches acknowledged", acknowledged.len());
     assert_eq!(visible(&project, ROWS).await, acknowledged);
     server.kill().await;
     server.unwrap();

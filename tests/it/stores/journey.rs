@@ -36,8 +36,7 @@ pub async fn journey(options: ServerOptions) -> Value {
     let engage = json!([{"$token": project.token, "$distinct_id": "user-1", "$set": {"name": "One"}}]);
     let engage = project.anonymous(reqwest::Method::POST, "/engage").json(&engage);
     assert_eq!(Reply::of(engage).await.ok().text(), "1");
-    let csv = project.request(reqwest::Method::POST, "/lookup-tables").query(&[("name", "Plans")]);
-    Reply::of(csv.body("id,price\nfree,0\nchanged,7\n")).await.ok();
+    add_plans(&project).await;
     let seen = answers(&project).await;
     server.kill().await;
     server.start_again().await;
@@ -59,10 +58,17 @@ pub async fn journey(options: ServerOptions) -> Value {
     seen
 }
 
+/// A lookup table, for [`answers`] to join.
+pub async fn add_plans(project: &Project) {
+    let csv = project.request(reqwest::Method::POST, "/lookup-tables").query(&[("name", "Plans")]);
+    Reply::of(csv.body("id,price\nfree,0\nchanged,7\n")).await.ok();
+}
+
 const COUNTS: &str = "SELECT event, plan, count(*) AS n, count(DISTINCT user_id) AS users, count(amount) AS amounts \
                       FROM events GROUP BY event, plan ORDER BY event, plan";
 
-async fn answers(project: &Project) -> Value {
+/// Sums, copies that lost, a join, a report, and every event as it is exported.
+pub async fn answers(project: &Project) -> Value {
     let (from, to) = (first_day().to_string(), last_day().to_string());
     let (from, to) = (from.as_str(), to.as_str());
     let rows =

@@ -12,17 +12,17 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::manifest::{BackupSummary, Entry, Manifest, numbers};
-use super::{Copied, IN_FLIGHT, OBJECTS, RESTORING, location, read};
+use super::{Copied, IN_FLIGHT, OBJECTS, OF_THE_PLACE, location};
 use crate::error::StorageError;
+use crate::sealed::get;
 use crate::segment::{CHECKSUM_TAG, checksum_tag};
+use crate::sound::{read_agreed, read_sound};
 use crate::table::{TableSnapshot, pin};
 use crate::verify::{projects, tables};
 
 /// How often a moment is fixed anew because files of the last one were deleted before they were copied.
 const TRIES: usize = 3;
 const LOG_FOLDER: &str = "_delta_log";
-/// What a store says of itself, and of no other that it is restored to.
-const OF_THE_PLACE: [&str; 2] = [RESTORING, "footfall-store.json"];
 const ANNOUNCEMENT: &str = "_last_checkpoint";
 
 /// A backup that was made.
@@ -136,12 +136,8 @@ async fn copy(
     wanted: Wanted,
     there: &HashMap<String, u64>,
 ) -> Result<(Entry, bool), StorageError> {
-    let bytes: Bytes = source.get(&location(&wanted.path)).await?.bytes().await?;
+    let bytes = read(source, &wanted).await?;
     let crc32c = crc32c::crc32c(&bytes);
-    let is_sound = wanted.checksum.is_none_or(|expected| expected == checksum_tag(crc32c));
-    if !is_sound || bytes.len() as u64 != wanted.bytes {
-        return Err(StorageError::corrupt(&wanted.path, "checksum mismatch, so it cannot be backed up"));
-    }
     let copy = match wanted.naming {
         Naming::Forever => None,
         Naming::ForNow => Some(format!("{}@{:032x}", wanted.path, xxh3_128(&bytes))),
@@ -149,11 +145,30 @@ async fn copy(
     let entry = Entry { path: wanted.path, bytes: wanted.bytes, crc32c, copy, text: None };
     let is_there = there.get(entry.copy.as_ref().unwrap_or(&entry.path)) == Some(&entry.bytes);
     // One that no earlier backup speaks for was left by a backup that was broken off.
-    let has_copy = is_there && read(target, &entry.location()).await?.is_some_and(|copy| entry.is(&copy));
+    let has_copy = is_there && get(&**target, &entry.location()).await?.is_some_and(|copy| entry.is(&copy));
     if !has_copy {
         target.put(&entry.location(), bytes.into()).await?;
     }
     Ok((entry, !has_copy))
+}
+
+/// The bytes to be copied, as they are in the source: under their table's checksum, or read twice.
+async fn read(source: &Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<Bytes, StorageError> {
+    let path = location(&wanted.path);
+    // `NotFound` tells whoever asked that the moment has passed.
+    let read = || async { Ok::<_, StorageError>(Some(source.get(&path).await?.bytes().await?)) };
+    let check = |bytes: Bytes| {
+        let is_sound = wanted.checksum.as_ref().is_none_or(|sum| *sum == checksum_tag(crc32c::crc32c(&bytes)));
+        match is_sound && bytes.len() as u64 == wanted.bytes {
+            true => Ok(bytes),
+            false => Err(StorageError::corrupt(&wanted.path, "checksum mismatch, so it cannot be backed up")),
+        }
+    };
+    let found = match wanted.checksum {
+        Some(_) => read_sound(read, check).await?,
+        None => read_agreed(read).await?.map(check).transpose()?,
+    };
+    found.ok_or_else(|| StorageError::corrupt(&wanted.path, "missing"))
 }
 
 /// The copies that a target has, with their lengths.
@@ -200,8 +215,8 @@ async fn fix(source: &Arc<dyn ObjectStore>) -> Result<Moment, StorageError> {
             None => moment.objects.push(Wanted::other(path, object.size, Naming::ForNow)),
             Some((version, within)) => match within.strip_prefix(LOG_FOLDER).map(|name| name.trim_start_matches('/')) {
                 Some(ANNOUNCEMENT) => {
-                    let announced =
-                        read(source, &object.location).await?.filter(|text| announces(text) <= Some(version));
+                    let announced = read_agreed(|| get(&**source, &object.location)).await?;
+                    let announced = announced.filter(|text| announces(text) <= Some(version));
                     let text = announced.and_then(|text| String::from_utf8(text.to_vec()).ok());
                     moment.texts.extend(text.map(|text| (path.to_owned(), text)));
                 }

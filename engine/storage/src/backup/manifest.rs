@@ -15,8 +15,10 @@ use object_store::path::Path;
 use object_store::{ObjectStore, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{object, read};
+use super::object;
 use crate::error::StorageError;
+use crate::sealed::get;
+use crate::sound::read_sound;
 
 const FOLDER: &str = "backups";
 const FORMAT: u32 = 1;
@@ -115,9 +117,14 @@ impl Manifest {
 
     pub async fn load(target: &Arc<dyn ObjectStore>, number: u64) -> Result<Self, StorageError> {
         let path = Self::path(number);
+        let found = read_sound(|| get(&**target, &path), |bytes| Self::decode(number, &bytes)).await?;
+        found.ok_or_else(|| StorageError::corrupt(path.as_ref(), "missing"))
+    }
+
+    fn decode(number: u64, bytes: &Bytes) -> Result<Self, StorageError> {
+        let path = Self::path(number);
         let corrupt = |what: &str| StorageError::corrupt(path.as_ref(), what);
-        let bytes = read(target, &path).await?.ok_or_else(|| corrupt("missing"))?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| corrupt("not text"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| corrupt("not text"))?;
         let (header, lines) = text.split_once('\n').ok_or_else(|| corrupt("no header"))?;
         let header: Header = serde_json::from_str(header).map_err(|_| corrupt("header malformed"))?;
         if header.footfall_backup > FORMAT {

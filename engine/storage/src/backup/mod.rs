@@ -33,10 +33,14 @@ pub use verify::{VerifiedBackups, verify};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::error::StorageError;
+use crate::sealed::get;
+use crate::sound::read_sound;
+use crate::store::PROBED;
+use manifest::Entry;
 
 /// Folder of the objects; [healing](crate::segment::Replica) looks here too.
 pub(crate) const OBJECTS: &str = "objects";
@@ -44,6 +48,9 @@ pub(crate) const OBJECTS: &str = "objects";
 const IN_FLIGHT: usize = 4;
 /// Names the backup that is being restored into a store (B4).
 pub const RESTORING: &str = "RESTORING.json";
+
+/// What a store says of itself, and of no other that it is restored to.
+const OF_THE_PLACE: [&str; 2] = [RESTORING, PROBED];
 
 /// How far a backup, a restoration or a check has got, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -61,10 +68,12 @@ fn location(path: &str) -> Path {
     Path::parse(path).unwrap_or_else(|_| Path::from(path))
 }
 
-async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Bytes>, StorageError> {
-    match store.get(path).await {
-        Ok(found) => Ok(Some(found.bytes().await?)),
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+/// The bytes of a copy in `target`, as they were when it was made; `None` if there is none.
+async fn read_copy(target: &Arc<dyn ObjectStore>, entry: &Entry) -> Result<Option<Bytes>, StorageError> {
+    let path = entry.location();
+    let check = |bytes: Bytes| match entry.is(&bytes) {
+        true => Ok(bytes),
+        false => Err(StorageError::corrupt(path.as_ref(), "checksum mismatch")),
+    };
+    read_sound(|| get(&**target, &path), check).await
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use futures::future::ready;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde_json::json;
 
 use super::manifest::{BackupSummary, Entry, Manifest, Selection};
-use super::{Copied, IN_FLIGHT, RESTORING, location, read};
+use super::{Copied, IN_FLIGHT, OF_THE_PLACE, RESTORING, location, read_copy};
 use crate::error::StorageError;
+use crate::sealed::get;
 
 /// A store that was made anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +29,13 @@ pub async fn restore(
 ) -> Result<Restored, StorageError> {
     let manifest = Manifest::find(from, selection).await?;
     let (marker, name) = (Path::from(RESTORING), json!({"backup": manifest.header.number}).to_string());
-    match read(to, &marker).await? {
+    match get(&**to, &marker).await? {
         Some(unfinished) if unfinished == name.as_bytes() => {}
         Some(_) => return Err(StorageError::NotEmpty { what: "another backup is being restored into it".to_owned() }),
         None => {
-            if let Some(object) = to.list(None).try_next().await? {
+            let of_the_place = |path: &Path| OF_THE_PLACE.contains(&path.as_ref());
+            let mut there = to.list(None).try_filter(|object| ready(!of_the_place(&object.location)));
+            if let Some(object) = there.try_next().await? {
                 return Err(StorageError::NotEmpty { what: format!("it has {}", object.location) });
             }
             to.put(&marker, name.into()).await?;
@@ -53,12 +57,9 @@ async fn copy(from: &Arc<dyn ObjectStore>, to: &Arc<dyn ObjectStore>, entry: &En
         Some(text) => text.clone().into_bytes().into(),
         None => {
             let missing = || StorageError::corrupt(entry.location().as_ref(), "missing");
-            read(from, &entry.location()).await?.ok_or_else(missing)?
+            read_copy(from, entry).await?.ok_or_else(missing)?
         }
     };
-    if !entry.is(&bytes) {
-        return Err(StorageError::corrupt(entry.location().as_ref(), "checksum mismatch"));
-    }
     to.put(&location(&entry.path), bytes.into()).await?;
     Ok(entry.bytes)
 }

@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use serde::Serialize;
 
 use super::manifest::{Entry, Manifest, Selection, numbers};
-use super::{Copied, IN_FLIGHT, read};
+use super::{Copied, IN_FLIGHT, read_copy};
 use crate::error::StorageError;
 use crate::verify::StoreDamage;
 
@@ -66,9 +66,10 @@ pub async fn verify(
 async fn check(target: &Arc<dyn ObjectStore>, entry: Entry) -> Result<(u64, Option<StoreDamage>), StorageError> {
     let path = entry.location();
     let damage = |what: &str| StoreDamage { path: path.to_string(), what: what.to_owned() };
-    Ok(match read(target, &path).await? {
-        None => (0, Some(damage("missing"))),
-        Some(bytes) if entry.is(&bytes) => (entry.bytes, None),
-        Some(bytes) => (bytes.len() as u64, Some(damage("checksum mismatch"))),
-    })
+    match read_copy(target, &entry).await {
+        Ok(Some(_)) => Ok((entry.bytes, None)),
+        Ok(None) => Ok((0, Some(damage("missing")))),
+        Err(StorageError::CorruptSegment { what, .. }) => Ok((entry.bytes, Some(damage(&what)))),
+        Err(error) => Err(error),
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
+use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -14,7 +15,9 @@ use super::JournalRow;
 use crate::compaction::Pace;
 use crate::compaction::concat::concat;
 use crate::error::StorageError;
+use crate::sealed;
 use crate::segment::{CHECKSUM_TAG, checksum_tag, file_format, format_entry};
+use crate::sound::read_sound;
 use crate::table::{AddFile, ColumnStats, FileEntry};
 
 /// Rows turned into columns at a time, and rows that a reader is given at a time.
@@ -44,14 +47,22 @@ impl JournalFile {
         }
     }
 
-    /// The file's rows, a batch at a time, after a check of its bytes.
+    /// The file's bytes, in the store of the table at `root`, as they were written.
+    pub async fn read(&self, store: &dyn ObjectStore, root: &Path) -> Result<Bytes, StorageError> {
+        let location = location(root, &self.path);
+        let check = |bytes: Bytes| match crc32c::crc32c(&bytes) == self.crc32c {
+            true => Ok(bytes),
+            false => Err(corrupt(location.as_ref(), "checksum mismatch")),
+        };
+        let found = read_sound(|| sealed::get(store, &location), check).await?;
+        found.ok_or_else(|| corrupt(location.as_ref(), "file missing"))
+    }
+
+    /// The rows of [`Self::read`], a batch at a time.
     pub fn decode(
         &self,
         bytes: Bytes,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, StorageError>> + Send + use<>, StorageError> {
-        if crc32c::crc32c(&bytes) != self.crc32c {
-            return Err(corrupt(&self.path, "checksum mismatch"));
-        }
         let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
         file_format(&self.path, builder.metadata().file_metadata().key_value_metadata())?;
         let reader = builder.with_batch_size(BATCH_ROWS).build()?;

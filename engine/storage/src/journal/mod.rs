@@ -165,8 +165,9 @@ impl Journal {
     ) -> Result<TableCommit, StorageError> {
         let mut parts = Vec::with_capacity(sources.len());
         for entry in sources {
-            let bytes = self.store.get(&file::location(&self.root, &entry.path)).await?.bytes().await?;
-            parts.push((JournalFile::of(entry)?, bytes));
+            let file = JournalFile::of(entry)?;
+            let bytes = file.read(&*self.store, &self.root).await?;
+            parts.push((file, bytes));
         }
         let encoded = super::project::run_blocking(move || file::merge::<R>(parts, &mut pace)).await?;
         let location = file::location(&self.root, &encoded.add.path);

@@ -6,11 +6,11 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::JournalRow;
-use super::file::{JournalFile, location, micros};
+use super::file::{JournalFile, micros};
 use crate::error::StorageError;
 
 /// A journal as of one moment.
@@ -43,7 +43,7 @@ impl<R: JournalRow> JournalView<R> {
             let (store, root, file) = (store.clone(), root.clone(), files.get(at).cloned());
             async move {
                 let Some(file) = file else { return Ok(stream::iter(Vec::new().into_iter()).boxed()) };
-                let bytes = read(&store, &root, &file).await?;
+                let bytes = file.read(&*store, &root).await?;
                 Ok::<_, StorageError>(stream::iter(file.decode(bytes)?).boxed())
             }
         });
@@ -60,7 +60,7 @@ impl<R: JournalRow> JournalView<R> {
             }
         }
         for file in self.files.iter().rev().filter(|file| file.first < order) {
-            let bytes = read(&self.store, &self.root, file).await?;
+            let bytes = file.read(&*self.store, &self.root).await?;
             let batches = file.decode(bytes)?.collect::<Result<Vec<_>, _>>()?;
             for batch in batches.into_iter().rev() {
                 let before = micros(&batch, R::ORDER).map_or(0, |column| column.partition_point(|at| *at < order));
@@ -80,8 +80,4 @@ impl<R: JournalRow> JournalView<R> {
 pub enum Wanted {
     More,
     Enough,
-}
-
-async fn read(store: &Arc<dyn ObjectStore>, root: &Path, file: &JournalFile) -> Result<bytes::Bytes, StorageError> {
-    Ok(store.get(&location(root, &file.path)).await?.bytes().await?)
 }

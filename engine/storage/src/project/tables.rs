@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use bytes::Bytes;
 use chrono::NaiveDate;
 use footfall_model::{ProjectId, Shard, Uid};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
@@ -16,7 +16,9 @@ use parquet::file::properties::WriterProperties;
 use super::build::{RECEIVED_TAG, TAIL_TAG};
 use crate::columns::{Builtin, Catalog};
 use crate::error::StorageError;
+use crate::sealed;
 use crate::segment::{CHECKSUM_TAG, Segment, Tail, checksum_tag, file_format, format_entry};
+use crate::sound::read_sound;
 use crate::table::{FileEntry, TableDefinition};
 use crate::users::{Saved, UserDirectory};
 
@@ -79,13 +81,15 @@ pub(super) async fn read_users(
     location: &Path,
     file: &FileEntry,
 ) -> Result<Bytes, StorageError> {
-    let bytes = store.get(location).await?.bytes().await?;
     // Files written before this was noted have no sum.
-    let expected = file.tags.get(CHECKSUM_TAG);
-    if expected.is_some_and(|expected| *expected != checksum_tag(crc32c::crc32c(&bytes))) {
-        return Err(StorageError::corrupt(location.as_ref(), "checksum mismatch"));
-    }
-    Ok(bytes)
+    let check = |bytes: Bytes| match file.tags.get(CHECKSUM_TAG) {
+        Some(expected) if *expected != checksum_tag(crc32c::crc32c(&bytes)) => {
+            Err(StorageError::corrupt(location.as_ref(), "checksum mismatch"))
+        }
+        _ => Ok(bytes),
+    };
+    let found = read_sound(|| sealed::get(store, location), check).await?;
+    found.ok_or_else(|| StorageError::corrupt(location.as_ref(), "file missing"))
 }
 
 /// How files of the users' table are written.

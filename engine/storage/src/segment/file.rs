@@ -21,9 +21,8 @@ use super::{KeyFilter, OpenSegment, Segment, SegmentCaches};
 use crate::StorageError;
 use crate::census::Census;
 use crate::columns::{Builtin, RestIndex};
+use crate::sound::TRIES;
 
-/// How often a part is read before it counts as damaged.
-const TRIES: usize = 4;
 /// How much of the end of a file is read whose table does not say how long the footer is.
 const FOOTER_GUESS_BYTES: u64 = 64 << 10;
 
@@ -181,7 +180,7 @@ impl SegmentFiles {
 
     /// Rows of each event, counted by a plain reader from the whole file: what queries must agree with.
     pub async fn count_plainly(&self, segment: &Segment) -> Result<BTreeMap<String, u64>, StorageError> {
-        let file = self.store.get(&self.location(segment)).await?.bytes().await?;
+        let file = self.whole(segment).await?;
         crate::project::run_blocking(move || count_events(file)).await
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
-use futures::{FutureExt, StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
@@ -34,6 +34,8 @@ pub(super) const NAME: &str = "BucketStore";
 /// Objects larger than this are sent in parts of this size, each with its own time limit.
 const PART_BYTES: usize = 16 << 20;
 const PARTS_IN_FLIGHT: usize = 4;
+/// How often an object of the right length is compared before it counts as another's.
+const READ_BACKS: usize = 2;
 const DELETES_IN_FLIGHT: usize = 16;
 const PAUSE_FIRST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
@@ -131,19 +133,19 @@ impl Asking {
 
     /// The object at `location` if it holds `payload`.
     async fn read_back(self: &Arc<Self>, location: &Path, payload: &PutPayload) -> Result<Option<PutResult>> {
-        let options = GetOptions::default();
-        let found = self.get(location, &options).await?;
-        let meta = found.meta.clone();
-        if meta.size != payload.content_length() as u64 {
-            return Ok(None);
+        // A bit that flipped on the way would make it somebody else's.
+        for _ in 0..READ_BACKS {
+            let options = GetOptions::default();
+            let found = self.get(location, &options).await?;
+            let meta = found.meta.clone();
+            if meta.size != payload.content_length() as u64 {
+                return Ok(None);
+            }
+            if holds(&complete(self, location, options, found).bytes().await?, payload) {
+                return Ok(Some(PutResult { e_tag: meta.e_tag, version: meta.version }));
+            }
         }
-        let bytes = complete(self, location, options, found).bytes().await?;
-        let mut rest = &bytes[..];
-        for piece in payload.iter() {
-            let Some(after) = rest.strip_prefix(&piece[..]) else { return Ok(None) };
-            rest = after;
-        }
-        Ok(Some(PutResult { e_tag: meta.e_tag, version: meta.version }))
+        Ok(None)
     }
 
     async fn put_in_parts(&self, location: &Path, payload: &PutPayload, options: &PutOptions) -> Result<PutResult> {
@@ -175,9 +177,37 @@ impl Asking {
     }
 }
 
+fn holds(bytes: &[u8], payload: &PutPayload) -> bool {
+    let mut rest = bytes;
+    payload.iter().all(|piece| match rest.strip_prefix(&piece[..]) {
+        Some(after) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
 /// Whether an error leaves open what has happened, so that asking again may help.
 fn is_unclear(error: &Error) -> bool {
     matches!(error, Error::Generic { .. } | Error::JoinError { .. })
+}
+
+/// A refused listing as the other calls have it. The clients tell it from a failure in its text alone.
+fn refusal(error: Error) -> Error {
+    let Error::Generic { store, source } = error else { return error };
+    let text = source.to_string();
+    let is = |status: &str| text.contains(&format!("status code: {status}"));
+    let path = "listing".to_owned();
+    if is("404") {
+        Error::NotFound { path, source }
+    } else if is("403") {
+        Error::PermissionDenied { path, source }
+    } else if is("401") {
+        Error::Unauthenticated { path, source }
+    } else {
+        Error::Generic { store, source }
+    }
 }
 
 /// From 0 to 1. Nothing depends on it but when something is tried again.
@@ -256,7 +286,7 @@ impl ObjectStore for BucketStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.asking.tried(|| self.asking.client.list_with_delimiter(prefix)).await
+        self.asking.tried(|| self.asking.client.list_with_delimiter(prefix).map_err(refusal)).await
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
@@ -304,7 +334,7 @@ impl Listing {
                     })
                 }
             };
-            match objects.try_next().await {
+            match objects.try_next().await.map_err(refusal) {
                 Ok(object) => {
                     self.asking.reach.answered();
                     if let Some(object) = &object {

@@ -27,6 +27,7 @@ use crate::durable::DurableLocal;
 use crate::error::StorageError;
 use address::Address;
 use bucket::BucketStore;
+pub(crate) use probe::OBJECT as PROBED;
 
 /// How buckets are asked. Plain settings; a local folder has no use for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,14 @@ pub fn open_store(
 pub async fn probe_store(store: &dyn ObjectStore, url: Option<&Url>) -> Result<(), StorageError> {
     match url {
         Some(url) if url.scheme() != "file" => probe::probe(store, url).await,
+        _ => Ok(()),
+    }
+}
+
+/// As [`probe_store`], for who only reads: nothing is written.
+pub async fn reach_store(store: &dyn ObjectStore, url: Option<&Url>) -> Result<(), StorageError> {
+    match url {
+        Some(url) if url.scheme() != "file" => probe::reach(store, url).await,
         _ => Ok(()),
     }
 }

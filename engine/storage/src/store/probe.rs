@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::error::{StorageError, chain};
 
-const OBJECT: &str = "footfall-store.json";
+/// Stays in every bucket that was tried out.
+pub(crate) const OBJECT: &str = "footfall-store.json";
 
 /// Which right was tried.
 #[derive(Clone, Copy)]
@@ -49,6 +50,12 @@ pub(super) async fn probe(store: &dyn ObjectStore, url: &Url) -> Result<(), Stor
     Ok(())
 }
 
+/// Finds out whether a bucket is there and may be listed. Writes nothing.
+pub(super) async fn reach(store: &dyn ObjectStore, url: &Url) -> Result<(), StorageError> {
+    let first = store.list(None).try_next().await;
+    first.map(drop).map_err(|error| unusable(url, Act::List, &error))
+}
+
 /// Other content each time, so that the answer can only be about this very try.
 async fn create(store: &dyn ObjectStore) -> Result<(), Error> {
     let content = json!({"format": 1, "by": "footfall", "id": Uuid::new_v4()}).to_string();
@@ -58,7 +65,7 @@ async fn create(store: &dyn ObjectStore) -> Result<(), Error> {
 fn unusable(url: &Url, act: Act, error: &Error) -> StorageError {
     let google = url.scheme() == "gs";
     let (what, fix) = match (error, act) {
-        (Error::NotFound { .. }, _) => ("has no such bucket", "create the bucket, or correct --store"),
+        (Error::NotFound { .. }, _) => ("has no such bucket", "create the bucket, or correct the address"),
         (Error::PermissionDenied { .. }, act) => {
             let what = match act {
                 Act::Write => "may not be written",

@@ -32,6 +32,7 @@ use super::error::TableError;
 use super::log::{Log, folder};
 use super::replay::Replay;
 use super::snapshot::{FileEntry, Tombstone};
+use crate::sound::read_sound;
 
 /// Commits between checkpoints: opening reads at most about this many small objects.
 const INTERVAL: u64 = 100;
@@ -131,11 +132,13 @@ async fn read(log: &Log, announced: &Announcement) -> Result<Replay, TableError>
     if announced.parts.is_some() {
         return Err(damaged(version, "written in parts by another engine"));
     }
-    let bytes = log.get(&checkpoint_path(version)).await?.ok_or_else(|| damaged(version, "announced but missing"))?;
     let checksum = announced.tags.as_ref().and_then(|tags| tags.get(CHECKSUM_TAG));
-    if checksum.is_some_and(|expected| *expected != crc32c::crc32c(&bytes).to_string()) {
-        return Err(damaged(version, "checksum mismatch"));
-    }
+    let check = |bytes: Bytes| match checksum {
+        Some(expected) if *expected != crc32c::crc32c(&bytes).to_string() => Err(damaged(version, "checksum mismatch")),
+        _ => Ok(bytes),
+    };
+    let path = checkpoint_path(version);
+    let bytes = read_sound(|| log.get(&path), check).await?.ok_or_else(|| damaged(version, "announced but missing"))?;
     let actions = on_blocking_thread(version, move || decode(version, bytes)).await?;
     Replay::start(LogEntry::from_actions(version, actions)?)
 }

@@ -11,6 +11,7 @@ use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt as _, PutMod
 use super::entry::LogEntry;
 use super::error::TableError;
 use crate::failpoint;
+use crate::sound::read_sound;
 
 /// Commits fetched at once while opening; a store answers each in 20–50 ms.
 const READS_CONCURRENT_MAX: usize = 32;
@@ -19,17 +20,19 @@ const READS_CONCURRENT_MAX: usize = 32;
 #[derive(Debug)]
 pub(super) struct Log {
     store: Arc<dyn ObjectStore>,
+    root: String,
 }
 
 impl Log {
     pub fn new(store: Arc<dyn ObjectStore>, root: &str) -> Self {
-        Self { store: Arc::new(PrefixStore::new(store, root)) }
+        Self { store: Arc::new(PrefixStore::new(store, root)), root: root.to_owned() }
     }
 
-    /// The commit `version`, `None` if there is none yet.
+    /// The commit `version`, `None` if there is none yet. Damage on the way passes.
     pub async fn read(&self, version: u64) -> Result<Option<LogEntry>, TableError> {
-        let bytes = self.get(&commit_path(version)).await?;
-        bytes.map(|bytes| LogEntry::decode(version, &bytes)).transpose()
+        let path = commit_path(version);
+        let decode = |bytes: Bytes| LogEntry::decode(version, &bytes).map_err(|error| self.located(error));
+        read_sound(|| self.get(&path), decode).await
     }
 
     /// All commits from `first` on, in order and without holes. A listing only tells how many reads to begin at once: one
@@ -39,7 +42,7 @@ impl Log {
         let mut next = listed.map_or(first, |last| last + 1);
         let mut entries: Vec<LogEntry> = stream::iter(first..next)
             .map(|version| async move {
-                let missing = || TableError::Corrupt { version, reason: "missing from the log".into() };
+                let missing = || self.located(TableError::Corrupt { version, reason: "missing from the log".into() });
                 self.read(version).await?.ok_or_else(missing)
             })
             .buffered(READS_CONCURRENT_MAX)
@@ -50,6 +53,16 @@ impl Log {
             next += 1;
         }
         Ok(entries)
+    }
+
+    /// Damage, told with the table that it is in.
+    fn located(&self, error: TableError) -> TableError {
+        match error {
+            TableError::Corrupt { version, reason } => {
+                TableError::Corrupt { version, reason: format!("{reason}, table={}", self.root) }
+            }
+            other => other,
+        }
     }
 
     /// Creates the commit `version`. An error says nothing about whether it exists now: T4.

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::StorageError;
+use crate::sealed;
 
 const FORMAT: u32 = 1;
 
@@ -92,16 +93,13 @@ impl Views {
 
     pub async fn get(&self, name: &str) -> Result<Option<View>, StorageError> {
         let path = self.definition(name);
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        let corrupt = |what: String| StorageError::CorruptSegment { path: path.to_string(), what };
-        let view: View = serde_json::from_slice(&bytes).map_err(|e| corrupt(e.to_string()))?;
+        let Some((view, _)) = sealed::read_sealed::<View>(&*self.store, &path).await? else { return Ok(None) };
         match view.format {
             FORMAT => Ok(Some(view)),
-            newer => Err(corrupt(format!("written by a newer version, format={newer}"))),
+            newer => {
+                let what = format!("written by a newer version, format={newer}");
+                Err(StorageError::corrupt(path.as_ref(), &what))
+            }
         }
     }
 
@@ -109,8 +107,7 @@ impl Views {
     pub async fn create(&self, name: &str, sql: &str, at: DateTime<Utc>) -> Result<ViewCreation, StorageError> {
         let (name, sql) = (name.to_owned(), sql.to_owned());
         let view = View { format: FORMAT, id: Uuid::new_v4(), name, sql, created_at: at };
-        let json = serde_json::to_vec(&view).expect("plain data with text keys always serialises into memory");
-        match self.put_new(&self.definition(&view.name), json.into()).await? {
+        match self.put_new(&self.definition(&view.name), sealed::seal(&view)?).await? {
             true => Ok(ViewCreation::Created(view)),
             // A store may say so of our own object, after a reply that was lost.
             false => Ok(match self.get(&view.name).await? {
@@ -145,11 +142,7 @@ impl Views {
         schema: &SchemaRef,
     ) -> Result<Option<Vec<RecordBatch>>, StorageError> {
         let path = self.cell(name, key);
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
+        let Some(bytes) = sealed::get(&*self.store, &path).await? else { return Ok(None) };
         match cell::decode(&bytes, schema) {
             Ok(batches) => Ok(Some(batches)),
             Err(what) => {

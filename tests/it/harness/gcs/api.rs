@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::BUCKET;
-use super::bucket::{Bucket, Object, Wanted};
+use super::bucket::{Bucket, Buckets, Object, Wanted};
 use super::wire::{Answer, Request};
 
 const TOKEN: &str = "a-token-of-the-metadata-server";
@@ -29,13 +28,11 @@ pub fn metadata(request: &Request) -> Option<Answer> {
 }
 
 /// Does what is asked. `behind`: how old objects have to be to be listed.
-pub fn answer(bucket: &mut Bucket, request: &Request, behind: Duration) -> Answer {
+pub fn answer(buckets: &mut Buckets, request: &Request, behind: Duration) -> Answer {
     if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return error(401, "AuthenticationRequired");
     }
-    if request.bucket != BUCKET {
-        return error(404, "NoSuchBucket");
-    }
+    let Some(bucket) = buckets.get_mut(&request.bucket) else { return error(404, "NoSuchBucket") };
     let upload = request.parameter("uploadId");
     match (request.method.as_str(), upload) {
         ("GET", _) if request.key.is_empty() => list(bucket, request, behind),
@@ -71,7 +68,7 @@ fn put(bucket: &mut Bucket, request: &Request) -> Answer {
         None => bucket.put(&request.key, request.body.clone().into(), attributes(request)),
         Some(source) => {
             let source = percent_encoding::percent_decode_str(source).decode_utf8_lossy().into_owned();
-            let source = source.strip_prefix(&format!("{BUCKET}/")).and_then(|key| bucket.get(key)).cloned();
+            let source = source.strip_prefix(&format!("{}/", request.bucket)).and_then(|key| bucket.get(key)).cloned();
             let Some(source) = source else { return error(404, "NoSuchKey") };
             bucket.put(&request.key, source.content, source.attributes)
         }

@@ -1,4 +1,4 @@
-//! What a bucket holds.
+//! Buckets, and what they hold.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -8,6 +8,9 @@ use chrono::{DateTime, Utc};
 
 /// Smaller parts are refused, but for the last of an upload.
 const PART_BYTES_MIN: usize = 5 << 20;
+
+/// By their names.
+pub type Buckets = BTreeMap<String, Bucket>;
 
 pub struct Bucket {
     objects: BTreeMap<String, Object>,

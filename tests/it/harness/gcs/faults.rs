@@ -31,10 +31,12 @@ pub enum Fault {
     Stalled,
     /// A listing without what was written lately.
     Behind,
+    /// One bit of an object's bytes is another. (Of listings none: they have no checksum, and nothing rests on one.)
+    Flipped,
 }
 
 impl Fault {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Refused,
         Self::Throttled,
         Self::DoneAndFailed,
@@ -44,6 +46,7 @@ impl Fault {
         Self::Curt,
         Self::Stalled,
         Self::Behind,
+        Self::Flipped,
     ];
 }
 
@@ -70,8 +73,10 @@ impl Chaos {
         if !self.rng.random_bool(self.share) || api::metadata(request).is_some() {
             return None;
         }
-        // Listings are few, and stalls take long: each its own share.
+        // Listings are few, and stalls take long: each its own share. And a bit that flips at every fourth reading in a
+        // row is damage for good.
         let (lists, stalls) = (self.rng.random_bool(0.5), self.rng.random_bool(0.2));
+        let flips = self.faults.len() == 1 || self.rng.random_bool(0.3);
         if lists && request.is_listing() && self.faults.contains(&Fault::Behind) {
             return Some(Fault::Behind);
         }
@@ -81,10 +86,18 @@ impl Chaos {
             Fault::Stalled => stalls,
             Fault::Short => request.method == "GET",
             Fault::Curt => request.is_listing() || request.header("range").is_some(),
+            Fault::Flipped => flips && request.method == "GET" && !request.is_listing(),
             _ => true,
         };
         let fitting: Vec<&Fault> = self.faults.iter().filter(fits).collect();
         fitting.choose(&mut self.rng).map(|fault| **fault)
+    }
+
+    fn flip(&mut self, body: &mut [u8]) {
+        if !body.is_empty() {
+            let bit = self.rng.random_range(0..body.len() * 8);
+            body[bit / 8] ^= 1 << (bit % 8);
+        }
     }
 }
 
@@ -98,7 +111,7 @@ pub(super) async fn answer(
     if let Some(answer) = api::metadata(request) {
         return connection.send(&answer).await;
     }
-    let done = |behind| api::answer(&mut lock(&shared.bucket), request, behind);
+    let done = |behind| api::answer(&mut lock(&shared.buckets), request, behind);
     let times = lock(&shared.chaos).as_ref().map(|chaos| (chaos.stall, chaos.behind));
     let (stall, behind) = times.unwrap_or_default();
     match fault {
@@ -128,6 +141,14 @@ pub(super) async fn answer(
             let mut answer = done(Duration::ZERO);
             answer.body.truncate(answer.body.len() / 2);
             answer.length = answer.body.len();
+            connection.send(&answer).await
+        }
+        Some(Fault::Flipped) => {
+            let mut answer = done(Duration::ZERO);
+            // What is no object's is left alone.
+            if let (200 | 206, Some(chaos)) = (answer.status, lock(&shared.chaos).as_mut()) {
+                chaos.flip(&mut answer.body);
+            }
             connection.send(&answer).await
         }
         Some(Fault::Stalled) => {

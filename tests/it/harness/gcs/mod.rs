@@ -22,14 +22,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use bucket::Bucket;
+use bucket::{Bucket, Buckets};
 pub use faults::{Chaos, Fault};
 
 pub const BUCKET: &str = "footfall.test_bucket";
 /// Small, so that listings of tests have several pages.
 const PAGE_SIZE: usize = 17;
 
-/// A server with one bucket, which ends with this value.
+/// A server with a bucket, which ends with this value.
 pub struct GcsServer {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -39,7 +39,7 @@ pub struct GcsServer {
 }
 
 struct Shared {
-    bucket: Mutex<Bucket>,
+    buckets: Mutex<Buckets>,
     chaos: Mutex<Option<Chaos>>,
     met: Mutex<BTreeMap<Fault, usize>>,
 }
@@ -54,7 +54,7 @@ impl GcsServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let shared = Arc::new(Shared {
-            bucket: Mutex::new(Bucket::new(page_size)),
+            buckets: Mutex::new(Buckets::from([(BUCKET.to_owned(), Bucket::new(page_size))])),
             chaos: Mutex::default(),
             met: Mutex::default(),
         });
@@ -100,17 +100,31 @@ impl GcsServer {
 
     /// Nobody may write any more; reads go on.
     pub fn forbids_writes(&self, forbids: bool) {
-        lock(&self.shared.bucket).forbids_writes = forbids;
+        self.in_bucket(|bucket| bucket.forbids_writes = forbids);
     }
 
     /// Puts an object past all conditions.
     pub fn put(&self, key: &str, content: Vec<u8>) {
-        lock(&self.shared.bucket).put(key, content.into(), Vec::new());
+        self.in_bucket(|bucket| bucket.put(key, content.into(), Vec::new()));
     }
 
     /// Names of all objects that begin with `prefix`.
     pub fn names(&self, prefix: &str) -> Vec<String> {
-        lock(&self.shared.bucket).names(prefix)
+        self.in_bucket(|bucket| bucket.names(prefix))
+    }
+
+    /// A further bucket, empty.
+    pub fn adds_bucket(&self, name: &str) {
+        lock(&self.shared.buckets).insert(name.to_owned(), Bucket::new(PAGE_SIZE));
+    }
+
+    /// A bucket is deleted, with all that is in it.
+    pub fn loses_bucket(&self, name: &str) {
+        lock(&self.shared.buckets).remove(name).expect("there is such a bucket");
+    }
+
+    fn in_bucket<T>(&self, act: impl FnOnce(&mut Bucket) -> T) -> T {
+        act(lock(&self.shared.buckets).get_mut(BUCKET).expect("the first bucket is there"))
     }
 }
 

@@ -283,6 +283,7 @@ async fn no_order_of_flush_compaction_reader_crash_and_collection_deletes_what_i
         sim.settle().await;
         deleted += sim.deleted;
     }
+    println!("{interleavings} interleavings, {deleted} dead files deleted");
     assert!(deleted as u64 > interleavings / 2, "{deleted} files deleted: there was something to get wrong");
 }
 

@@ -1,0 +1,81 @@
+//! Objects read until their bytes are what was written.
+//!
+//! Bytes are damaged where they lie or on their way here. A checksum tells that they are, reading again tells which: what
+//! happened on the way passes. Whatever is still damaged then is an error that names it, and never an answer.
+
+use bytes::Bytes;
+
+/// How often something is read before it counts as damaged.
+pub(crate) const TRIES: usize = 4;
+
+/// What `read` gives once `check` finds nothing wrong with it; `None` if there is no such object. The last try's damage is
+/// the error.
+pub(crate) async fn read_sound<T, E, F>(
+    read: impl Fn() -> F,
+    check: impl Fn(Bytes) -> Result<T, E>,
+) -> Result<Option<T>, E>
+where
+    F: Future<Output = Result<Option<Bytes>, E>>,
+{
+    let mut tries = 1;
+    loop {
+        let Some(bytes) = read().await? else { return Ok(None) };
+        match check(bytes) {
+            Err(_) if tries < TRIES => tries += 1,
+            checked => return checked.map(Some),
+        }
+    }
+}
+
+/// An object that has no checksum of its own: what two readings in a row agree on.
+pub(crate) async fn read_agreed<E, F>(read: impl Fn() -> F) -> Result<Option<Bytes>, E>
+where
+    F: Future<Output = Result<Option<Bytes>, E>>,
+{
+    let mut before = read().await?;
+    loop {
+        let again = read().await?;
+        if again == before {
+            return Ok(again);
+        }
+        before = again;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Reads that give these in turn, and then the last for ever; how often it was read.
+    async fn check(pieces: &[&'static str], expect: (Result<Option<&str>, &str>, usize)) {
+        let reads = Cell::new(0);
+        let read = || {
+            let piece = pieces.get(reads.replace(reads.get() + 1)).or(pieces.last());
+            std::future::ready(Ok::<_, &str>(piece.map(|piece| Bytes::from_static(piece.as_bytes()))))
+        };
+        let whole = |bytes: Bytes| if bytes == "whole" { Ok("whole") } else { Err("damaged") };
+        assert_eq!((read_sound(read, whole).await, reads.get()), expect, "{pieces:?}");
+    }
+
+    #[tokio::test]
+    async fn damage_on_the_way_passes_and_damage_that_stays_is_told() {
+        check(&["whole"], (Ok(Some("whole")), 1)).await;
+        check(&["whale", "hole", "whole"], (Ok(Some("whole")), 3)).await;
+        check(&["whale"], (Err("damaged"), TRIES)).await;
+        check(&[], (Ok(None), 1)).await;
+    }
+
+    #[tokio::test]
+    async fn without_a_checksum_two_readings_have_to_agree() {
+        let reads = Cell::new(0);
+        let pieces = ["whale", "whole", "hole", "whole", "whole"];
+        let read = || {
+            let piece = pieces[reads.replace(reads.get() + 1)];
+            std::future::ready(Ok::<_, ()>(Some(Bytes::from_static(piece.as_bytes()))))
+        };
+        assert_eq!(read_agreed(read).await, Ok(Some(Bytes::from_static(b"whole"))));
+        assert_eq!(reads.get(), pieces.len());
+    }
+}
