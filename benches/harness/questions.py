@@ -44,7 +44,7 @@ def where(question: Question, engine: str) -> str | None:
     def any_item(item_is: str) -> str:
         return {
             "chdb": f"arrayExists(i -> {item_is}, items)",
-            "duckdb": f"len(list_filter(items, i -> {item_is})) > 0",
+            "duckdb": f"len(list_filter(items, lambda i: {item_is})) > 0",
             "footfall": f'any({item_is} for i in properties["items"])',
         }[engine]
 
@@ -54,7 +54,7 @@ def where(question: Question, engine: str) -> str | None:
     category, price, tags = member("category"), member("price"), member("tags")
     sale = {
         "chdb": f"arrayExists(t -> t = 'sale', {tags})",
-        "duckdb": f"len(list_filter({tags}, t -> t = 'sale')) > 0",
+        "duckdb": f"len(list_filter({tags}, lambda t: t = 'sale')) > 0",
         "footfall": f"any(t == 'sale' for t in {tags})",
     }
     if engine not in sale:
