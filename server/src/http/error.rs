@@ -83,14 +83,18 @@ impl ApiError {
         self.respond(json!({"status": "error", "error": self.mixpanel_message()}))
     }
 
-    /// This form has no place for the parameter at fault, so the text names it, unless it does already.
+    /// This form has no place for the parameter at fault, nor for the place in an expression, so the text names both, unless
+    /// it does already.
     fn mixpanel_message(&self) -> String {
-        let message = match &self.field {
+        let mut message = match &self.field {
             Some(name) if !self.message.starts_with(name.as_str()) && !self.message.starts_with("Error in ") => {
                 format!("{name}, {}", self.message)
             }
             _ => self.message.clone(),
         };
+        if let Some(span) = self.span.as_ref().filter(|_| !message.contains("offset=")) {
+            message.push_str(&format!(", offset={}", span.start));
+        }
         if self.code == "parse" { format!("Unable to parse expression: {message}") } else { message }
     }
 
@@ -181,8 +185,8 @@ mod tests {
     fn mixpanel_texts_name_the_parameter() {
         let parse = ApiError::from(Error::invalid("parse", "unexpected end").with_field("where"));
         assert_eq!(parse.mixpanel_message(), "Unable to parse expression: where, unexpected end");
-        let of_type = ApiError::from(Error::invalid("type", "no number").with_field("on"));
-        assert_eq!(of_type.mixpanel_message(), "on, no number");
+        let of_type = ApiError::from(Error::invalid("type", "no number").with_field("on").with_span(3..4));
+        assert_eq!(of_type.mixpanel_message(), "on, no number, offset=3");
         for named in [
             ApiError::sentence("to_date", "to_date cannot be later than today"),
             ApiError::sentence("from_date", "Error in from_date: invalid date, bad year"),
