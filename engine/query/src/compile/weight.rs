@@ -29,15 +29,25 @@ fn exprs(lanes: &Lanes) -> impl Iterator<Item = &Expr> {
     bool.chain(number).chain(datetime).chain(others)
 }
 
+/// What planning makes of an expression, which is more than it holds: `coalesce` becomes a `CASE` that names each argument
+/// but the last twice, and a `CASE` of booleans becomes logic that names each condition twice. Thirty of them within each
+/// other would be planned for ever.
 fn of_expr(expr: &Expr, limit: usize) -> usize {
-    let mut weight = 0;
-    let visited = expr.apply(|node| {
-        weight += 1;
-        if let Expr::ScalarFunction(call) = node {
-            let function = call.func.inner();
-            weight += function.downcast_ref::<Evaluate>().map_or(0, Evaluate::nodes);
-            weight += function.downcast_ref::<Nested>().map_or(0, Nested::nodes);
-        }
+    let mut weight = 1;
+    if let Expr::ScalarFunction(call) = expr {
+        let function = call.func.inner();
+        weight += function.downcast_ref::<Evaluate>().map_or(0, Evaluate::nodes);
+        weight += function.downcast_ref::<Nested>().map_or(0, Nested::nodes);
+    }
+    let again: Vec<&Expr> = match expr {
+        Expr::ScalarFunction(call) if call.func.name() == "coalesce" => call.args.iter().rev().skip(1).collect(),
+        Expr::Case(case) => case.when_then_expr.iter().map(|(when, _)| when.as_ref()).collect(),
+        _ => Vec::new(),
+    };
+    let visited = expr.apply_children(|child| {
+        let once = of_expr(child, limit.saturating_sub(weight));
+        let times = if again.iter().any(|other| std::ptr::eq(*other, child)) { 2 } else { 1 };
+        weight += times * once;
         Ok(if weight < limit { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     // The closure does not fail.

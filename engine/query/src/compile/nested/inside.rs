@@ -151,13 +151,15 @@ impl<'a> Compiler<'a> {
         };
         let place = match (&place.root, place.path.is_empty()) {
             (Root::Property(source, key), true) => {
-                let columns = self.columns_of(*source, key);
-                if columns == PropertyColumns::default() {
-                    return Some(Lanes::default());
-                }
+                let PropertyColumns { bool, int, float, text, json, datetime, unix_time, .. } =
+                    self.columns_of(*source, key);
                 // Of these there is one in each record, and never a list.
-                if columns.datetime.is_some() || columns.unix_time.is_some() {
+                if datetime.is_some() || unix_time.is_some() {
                     return None;
+                }
+                // What never was anything but null has nothing to list, and no column to read.
+                if [bool, int, float, text, json].iter().all(Option::is_none) {
+                    return Some(Lanes::default());
                 }
                 Place { root: Root::Listed(*source, key.clone()), path: Vec::new() }
             }

@@ -115,6 +115,24 @@ async fn a_single_value_is_a_list_of_one() {
     }
 }
 
+/// A property that was only ever null, stored apart from lists, has no column that a list could come from.
+#[tokio::test]
+async fn a_list_of_what_was_only_null_is_undefined() {
+    let rows = [serde_json::json!({"gone": null, "l": [1]}), serde_json::json!({"l": [2, 3]})].map(row);
+    for texts in [TextType::View, TextType::Utf8] {
+        let table = Table::new(rows.to_vec(), texts);
+        for text in [
+            "map(x, list(properties['gone']), x < properties['l'])",
+            "any(any(x == y for y in list(properties['gone'])) for x in properties['l'])",
+            "len(list(properties['gone'])) == undefined",
+            "sum(list(properties['never']))",
+        ] {
+            let tree = parse_expression(text).unwrap();
+            compare(text, &tree, &table, &CLOCK).await.unwrap();
+        }
+    }
+}
+
 /// More elements than a body takes at a time, in rows of very different sizes.
 #[tokio::test]
 async fn lists_that_multiply_are_taken_in_parts() {
