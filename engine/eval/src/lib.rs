@@ -2,7 +2,8 @@
 //!
 //! The one idea: the meaning of every operator and function is a pure public function of values (`operators`, `cast`,
 //! `datetime`, `text`, `pattern`, `segment`), and the evaluator only walks the tree and calls them. The columnar compiler
-//! calls the same functions, so the two cannot drift apart; where it cannot, this crate is what it is tested against.
+//! calls the same functions, so the two cannot drift apart; that both are right is tested against a third, written apart
+//! from them (`query/src/compile/tests/reference.rs`).
 //!
 //! The rules are those of `shared/reference/expression-language.md`; section numbers in comments refer to it.
 //!

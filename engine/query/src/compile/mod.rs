@@ -7,8 +7,8 @@
 //!
 //! What looks into lists and maps is compiled the same way, on columns decoded from JSON ([`nested`]). The little that has
 //! no columnar form is left to [`fallback`]: one function that holds the sub-tree and asks `footfall_eval` row by row, over
-//! just the columns that the sub-tree names. The scalar evaluator is also what folds constants, and what every kernel here
-//! is tested against.
+//! just the columns that the sub-tree names. The scalar evaluator is also what folds constants. Both are
+//! tested against a third, slow one that shares no function with them (`tests/reference.rs`).
 //!
 //! Invariants:
 //! - C1: where a row of the record gives a value, the lane of its type is non-null and every other lane is null.

@@ -1,10 +1,11 @@
-//! The compiled form against the scalar evaluator: the reference's vectors, generated expressions, and the shape of
+//! The compiled form against a reference of its own: the reference's vectors, generated expressions, and the shape of
 //! predicates that have to prune.
 
 mod fuzz;
 mod generator;
 mod nested;
 mod records;
+mod reference;
 mod shape;
 mod table;
 mod vectors;

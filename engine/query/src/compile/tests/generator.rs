@@ -1,6 +1,13 @@
 //! Seeded expressions: every production and function of the language, types mixed on purpose.
 
-use super::records::{Random, TEXTS};
+mod spelling;
+mod survey;
+
+use std::collections::BTreeSet;
+
+use super::records::Random;
+
+pub use spelling::FORMS;
 
 /// What an operand is meant to be; now and then it is something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +24,27 @@ enum Want {
 pub struct Writer<'r> {
     random: &'r mut Random,
     variables: Vec<String>,
+    /// What ways of writing were used.
+    pub forms: BTreeSet<&'static str>,
 }
 
 impl<'r> Writer<'r> {
-    pub fn expression(random: &'r mut Random) -> String {
-        let mut writer = Writer { random, variables: Vec::new() };
-        if writer.random.chance(35) {
-            return writer.nested();
-        }
-        let depth = 1 + writer.random.below(5);
-        let want = writer.random.pick(&[Want::Bool, Want::Bool, Want::Bool, Want::Number, Want::Text, Want::Any]);
-        writer.write(want, depth)
+    pub fn new(random: &'r mut Random) -> Self {
+        Self { random, variables: Vec::new(), forms: BTreeSet::new() }
+    }
+
+    /// The expression of a number: each fourth goes through the tables of the language, the others are left to chance.
+    pub fn expression(&mut self, number: usize) -> String {
+        let text = match number % 4 {
+            0 => self.survey(number / 4),
+            1 => self.nested(),
+            _ => {
+                let depth = 1 + self.random.below(5);
+                let want = self.random.pick(&[Want::Bool, Want::Bool, Want::Bool, Want::Number, Want::Text, Want::Any]);
+                self.write(want, depth)
+            }
+        };
+        self.respelt(text)
     }
 
     fn write(&mut self, want: Want, depth: usize) -> String {
@@ -65,11 +82,16 @@ impl<'r> Writer<'r> {
             Want::Number => &["int", "float", "number", "any", "time"],
             Want::Text => &["text", "nullable", "any", "text or list", "date"],
             Want::Date => &["$time", "$time", "date", "any"],
-            Want::List => &["list", "objects", "carts", "carts", "cart or text", "text or list", "any"],
-            Want::Any => &["any", "map", "carts", "absent", "nullable", "list", "text", "flag", "int"],
+            Want::List => &["list", "objects", "carts", "carts", "cart or text", "text or list", "deep", "any"],
+            Want::Any => {
+                &["any", "any", "map", "carts", "absent", "nullable", "null", "list", "deep", "text", "flag", "int"]
+            }
         };
         let (name, path) = (self.random.pick(names), self.path());
-        format!("{}[\"{name}\"]{path}", self.random.pick(&["properties", "properties", "event", "user"]))
+        format!(
+            "{}[\"{name}\"]{path}",
+            self.random.pick(&["properties", "properties", "properties", "event", "event", "user", "user"])
+        )
     }
 
     fn path(&mut self) -> &'static str {
@@ -101,15 +123,15 @@ impl<'r> Writer<'r> {
         match want {
             Want::Bool => self.random.pick(&["true", "false", "undefined"]).to_owned(),
             Want::Number => self.number_literal(),
-            Want::Text => format!("\"{}\"", self.random.pick(&TEXTS)),
+            Want::Text => self.text_literal(),
             Want::Date => {
                 let number = self.number_literal();
-                let date = self.random.pick(&["2024-01-02", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z"]);
+                let date = self.date_text();
                 self.random.pick(&[
-                    format!("datetime(\"{date}\")"),
+                    format!("datetime({date})"),
                     format!("datetime({number})"),
                     "today()".to_owned(),
-                    format!("'{date}'"),
+                    date,
                 ])
             }
             Want::List => self.list_literal(),
@@ -118,38 +140,6 @@ impl<'r> Writer<'r> {
                 if self.random.chance(20) { "null".to_owned() } else { self.literal(want) }
             }
         }
-    }
-
-    fn number_literal(&mut self) -> String {
-        let literals = [
-            "0",
-            "1",
-            "2",
-            "2.5",
-            "3",
-            "5",
-            "42",
-            "0.5",
-            "1e21",
-            "9007199254740992",
-            "9007199254740993",
-            "9223372036854775807",
-            "1e308",
-            "NOW",
-            "1704164645",
-        ];
-        self.random.pick(&literals).to_owned()
-    }
-
-    fn list_literal(&mut self) -> String {
-        let elements = (0..self.random.below(5)).map(|_| match self.random.below(9) {
-            0..3 => format!("\"{}\"", self.random.pick(&TEXTS)),
-            3..6 => self.random.pick(&["0", "1", "-1", "2.5", "5", "9007199254740992", "1704164645"]).to_owned(),
-            6 => self.random.pick(&["true", "false"]).to_owned(),
-            7 => self.random.pick(&["null", "undefined"]).to_owned(),
-            _ => self.random.pick(&["[1]", "[\"a\"]", "[]"]).to_owned(),
-        });
-        format!("[{}]", elements.collect::<Vec<_>>().join(", "))
     }
 
     /// What gives any type.
@@ -197,7 +187,8 @@ impl<'r> Writer<'r> {
     }
 
     fn bool(&mut self, depth: usize) -> String {
-        match self.random.below(13) {
+        match self.random.below(14) {
+            13 => self.flat(depth),
             0 | 1 => {
                 let op = self.random.pick(&["and", "or"]);
                 let operands: Vec<String> =
@@ -208,6 +199,9 @@ impl<'r> Writer<'r> {
             3..6 => {
                 let want = self.scalar();
                 let op = self.random.pick(&["==", "=", "!="]);
+                if op == "=" {
+                    self.forms.insert("= for ==");
+                }
                 format!("({} {op} {})", self.write(want, depth), self.write(want, depth))
             }
             6 | 7 => {
@@ -238,12 +232,42 @@ impl<'r> Writer<'r> {
         }
     }
 
+    /// Operators and operands in a row: the grammar alone says what belongs together.
+    fn flat(&mut self, depth: usize) -> String {
+        self.forms.insert("no parentheses");
+        let operators = ["or", "and", "==", "=", "!=", "<", "<=", ">", ">=", "in", "not in", "+", "-", "*", "/", "%"];
+        let mut text = self.leaf(Want::Any);
+        for _ in 0..2 + self.random.below(6) {
+            let op = self.random.pick(&operators);
+            let prefix = self.random.pick(&["", "", "", "not ", "-", "not not "]);
+            if prefix.starts_with("not") {
+                self.forms.insert("not before an operand");
+            }
+            let want = self.random.pick(&[Want::Number, Want::Bool, Want::Text, Want::Any]);
+            let operand = if self.random.chance(20) { self.write(want, depth) } else { self.leaf(want) };
+            text += &format!(" {op} {prefix}{operand}");
+        }
+        format!("({text})")
+    }
+
     fn scalar(&mut self) -> Want {
         self.random.pick(&[Want::Number, Want::Text, Want::Date, Want::Bool, Want::Any])
     }
 
     fn pattern(&mut self) -> &'static str {
-        self.random.pick(&["a", "A(.)", "[0-9]+", "(?-i)b", "^$", "(x),(y)?"])
+        self.random.pick(&[
+            "a",
+            "A(.)",
+            "[0-9]+",
+            "(?-i)b",
+            "^$",
+            "(x),(y)?",
+            ".",
+            "\\\\b",
+            "é|😀",
+            "(?s)(.*)-(.*)",
+            "e\u{301}",
+        ])
     }
 
     fn quantifier(&mut self, quantifier: &str, body: Want, depth: usize) -> String {
@@ -273,8 +297,10 @@ impl<'r> Writer<'r> {
         };
         self.variables.pop();
         if matches!(quantifier, "any" | "all") && self.random.chance(50) {
+            self.forms.insert("body before for");
             return format!("{quantifier}({body} for {name} in {list})");
         }
+        self.forms.insert("name, list, body");
         format!("{quantifier}({name}, {list}, {body})")
     }
 
@@ -309,7 +335,11 @@ impl<'r> Writer<'r> {
             }
             8 => {
                 let want = self.random.pick(&[Want::Text, Want::List]);
-                format!("len({})", self.write(want, depth))
+                let name = self.random.pick(&["len", "len", "length"]);
+                if name == "length" {
+                    self.forms.insert("length");
+                }
+                format!("{name}({})", self.write(want, depth))
             }
             9 if self.random.chance(40) => {
                 let fold = self.random.pick(&["sum", "len"]);
@@ -323,7 +353,7 @@ impl<'r> Writer<'r> {
                 format!("{part}({})", self.write(Want::Date, depth))
             }
             _ => {
-                let unit = self.random.pick(&["D", "M", "Y", "MD", "YM", "YD", "?"]);
+                let unit = self.random.pick(&["D", "M", "Y", "MD", "YM", "YD", "md", "ym", "?"]);
                 format!("datedif({}, {}, \"{unit}\")", self.write(Want::Date, depth), self.write(Want::Date, depth))
             }
         }
@@ -342,7 +372,7 @@ impl<'r> Writer<'r> {
             }
             4 => format!("mid({}, {}, {})", self.write(Want::Text, depth), self.count(depth), self.count(depth)),
             5 => {
-                let by = self.random.pick(&[",", "a", "ab", "日", ""]);
+                let by = self.random.pick(&[",", "a", "ab", "日", "", "-", "T"]);
                 format!("split({}, \"{by}\", {})", self.write(Want::Text, depth), self.count(depth))
             }
             6 => format!("regex_extract({}, \"{}\")", self.write(Want::Text, depth), self.pattern()),

@@ -35,30 +35,86 @@ impl Random {
     }
 }
 
-pub const TEXTS: [&str; 20] = [
+pub const TEXTS: [&str; 44] = [
     "",
     "a",
     "A",
     "abc",
     "ABC",
     "b",
-    "5",
-    " 42 ",
-    "-1e2",
-    "12abc",
     "true",
     "false",
     "null",
     "undefined",
-    "é日😀",
     "x,y,,z",
-    "2024-01-02",
-    "2024-01-02T03:04:05",
-    "2023-11-14 22:13:20",
     "iPhone5.1",
+    "it's \"quoted\" \\ both",
+    "line\nline\ttab",
+    "\u{1}\u{7f}",
+    // Characters of several bytes, of two UTF-16 units, and of several characters; letters whose case changes their number.
+    "é日😀",
+    "e\u{301}",
+    "👩\u{200d}👩\u{200d}👧",
+    "🇫🇷",
+    "ß",
+    "SS",
+    "İ",
+    "ΌΣ",
+    "\u{feff}a",
+    "\u{ffff}",
+    "\u{10000}",
+    // Numbers, and what only looks like one.
+    "5",
+    " 42 ",
+    "\t-1e2\r\n",
+    "+.5",
+    "5.",
+    "007",
+    "-0",
+    "1e308",
+    "1e309",
+    "9007199254740993",
+    "5e-324",
+    "0x10",
+    "1_000",
+    "inf",
+    "NaN",
+    "12abc",
+    "１",
+    "\u{a0}5",
 ];
 
-const INTS: [i64; 14] = [
+/// Dates in every form, and what only looks like one.
+pub const DATES: [&str; 26] = [
+    "2024-01-02",
+    "2024-01-02T03:04:05",
+    "2024-01-02T03:04:05",
+    "2024-01-02T03:04:05Z",
+    "2024-01-02 03:04:05",
+    "2024-01-02T03:04:05.999",
+    "2024-01-02T03:04:05.999Z",
+    "2024-01-02T03:04:05+02:00",
+    "2024-01-02T03:04:05-0330",
+    "2023-11-14 22:13:20",
+    "2024-02-29",
+    "2023-02-29",
+    "2024-03-10T02:30:00",
+    "2024-11-03T01:30:00",
+    "1970-01-01",
+    "0001-01-01",
+    "9999-12-31",
+    "2000-02-29T23:59:59",
+    "2024-12-30",
+    "2024-01-02T24:00:00",
+    "2024-01-02T03:04:60",
+    "2024-01-02T03:04",
+    "2024-1-2",
+    " 2024-01-02",
+    "2024-01-02T03:04:05z",
+    "junk",
+];
+
+const INTS: [i64; 22] = [
     0,
     1,
     -1,
@@ -68,17 +124,44 @@ const INTS: [i64; 14] = [
     42,
     86_400,
     1_700_000_000,
+    4_294_967_295,
+    4_294_967_296,
     1_704_164_645_000,
+    9_007_199_254_740_991,
     9_007_199_254_740_992,
     9_007_199_254_740_993,
+    -9_007_199_254_740_993,
+    9_007_199_254_740_995,
+    1_000_000_000_000_000_001,
+    i64::MAX - 512,
     i64::MAX,
     i64::MIN,
+    i64::MIN + 1,
 ];
 
-const FLOATS: [f64; 11] = [0.0, -0.0, 0.5, 2.5, -2.5, 3.0, 1e21, 1e308, -1e308, 5e-324, 9_223_372_036_854_775_808.0];
+const FLOATS: [f64; 18] = [
+    0.0,
+    -0.0,
+    0.5,
+    2.5,
+    -2.5,
+    3.0,
+    0.1,
+    -0.3,
+    0.499_999_999_999_999_94,
+    123_456_789.125,
+    1e21,
+    1e308,
+    -1e308,
+    5e-324,
+    1.5e-7,
+    9_007_199_254_740_994.0,
+    9_223_372_036_854_775_808.0,
+    f64::MAX,
+];
 
 /// What a property is sent as.
-const PROPERTIES: [(&str, &str); 15] = [
+const PROPERTIES: [(&str, &str); 17] = [
     ("text", "t"),
     ("int", "i"),
     ("float", "f"),
@@ -93,6 +176,8 @@ const PROPERTIES: [(&str, &str); 15] = [
     ("nullable", "tn"),
     ("flag", "bbbt"),
     ("any", "tifblmndo"),
+    ("null", "n"),
+    ("deep", "D"),
     ("text or list", "tl"),
 ];
 
@@ -115,8 +200,10 @@ pub fn row(random: &mut Random) -> Row {
 fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
     match kind {
         b't' => Value::Text(random.pick(&TEXTS).to_owned()),
-        b'd' => {
-            Value::Text(random.pick(&["2024-01-02", "2024-01-02T03:04:05", "2024-01-02T03:04:05Z", "junk"]).to_owned())
+        b'd' => Value::Text(random.pick(&DATES).to_owned()),
+        b'D' => {
+            let levels = 1 + random.below(12);
+            deep(random, levels)
         }
         b'i' => Value::Int(random.pick(&INTS)),
         b'f' => Value::Float(random.pick(&FLOATS)),
@@ -144,6 +231,22 @@ fn value(random: &mut Random, kind: u8, depth: usize) -> Value {
             }
             Value::Map(members)
         }
+    }
+}
+
+/// Lists and maps within each other, now and then with something beside what is inside.
+fn deep(random: &mut Random, levels: usize) -> Value {
+    if levels == 0 {
+        let kind = random.pick(b"tifbnd");
+        return value(random, kind, 9);
+    }
+    let inner = deep(random, levels - 1);
+    let beside = random.chance(30).then(|| value(random, b'i', 9));
+    match random.below(3) {
+        0 => Value::Map(
+            [("a".to_owned(), inner)].into_iter().chain(beside.map(|beside| ("l".to_owned(), beside))).collect(),
+        ),
+        _ => Value::List([inner].into_iter().chain(beside).collect()),
     }
 }
 
