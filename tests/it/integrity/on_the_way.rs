@@ -53,12 +53,13 @@ async fn start(server: &mut Server) -> usize {
 #[tokio::test]
 async fn a_bit_that_flips_on_the_way_is_read_again_or_named_and_no_answer_is_wrong() {
     let store = GcsServer::start().await;
-    let mut server = Server::start(ServerOptions::never_flushing().on_gcs(&store, "flips")).await;
+    let mut server =
+        Server::start(ServerOptions::never_flushing().on_gcs(&store, "flips").env("FOOTFALL_SHARDS", 4)).await;
     let project = server.create_project("flips").await;
     fill(&server, &project, 1_500).await;
     let csv = project.request(reqwest::Method::POST, "/lookup-tables").query(&[("name", "Plans")]);
-    Reply::of(csv.body("id,price\nfree,1\npaid,7\n")).await.ok();
-    let joined = "SELECT sum(price), count(*) FROM events JOIN \"lookup_Plans\" ON plan = id";
+    Reply::of(csv.body("id,cost\nfree,1\npaid,7\n")).await.ok();
+    let joined = "SELECT sum(cost), count(*) FROM events JOIN \"lookup_Plans\" ON plan = id";
     let mut truth: Vec<(&str, Value)> = QUESTIONS.into_iter().zip(answers(&project).await).collect();
     truth.push((joined, Value::from(project.sql(joined).await.rows.into_iter().map(Value::from).collect::<Vec<_>>())));
     server.stop().await;

@@ -44,7 +44,7 @@ async fn a_bucket_that_is_gone_comes_back_in_a_folder_and_in_other_buckets() {
     gcs.adds_bucket(BACKUPS);
     let s3 = S3Server::start("copies").await;
     let amazon = s3.iter().flat_map(S3Server::environment);
-    let options = ServerOptions::never_flushing().on_gcs(&gcs, "live").envs(amazon);
+    let options = ServerOptions::never_flushing().on_gcs(&gcs, "live").envs(amazon).env("FOOTFALL_SHARDS", 2);
     let mut server = Server::start(options).await;
     let project = server.create_project("kept").await;
     let events = events();
