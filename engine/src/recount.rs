@@ -24,12 +24,11 @@ impl Engine {
     /// nobody sends events to: live rows are in the queries' answers alone.
     pub async fn recount(&self, project: ProjectId, days_max: usize) -> Result<Vec<Recount>, Error> {
         let snapshot = self.project(project)?.store.snapshot()?;
-        let mut days: Vec<i32> = snapshot.segments.iter().map(|segment| segment.day).collect();
-        days.dedup();
+        let days: Vec<i32> = snapshot.segments.days().collect();
         let mut recounts = Vec::new();
         for day in spread(&days, days_max) {
             let mut counted: BTreeMap<String, u64> = BTreeMap::new();
-            for segment in snapshot.segments.iter().filter(|segment| segment.day == day) {
+            for segment in snapshot.segments.of_days(day..=day) {
                 for (event, rows) in snapshot.files.count_plainly(segment).await? {
                     *counted.entry(event).or_default() += rows;
                 }

@@ -120,7 +120,7 @@ fn day_number(date: NaiveDate) -> i32 {
 }
 
 fn days_with_events(snapshot: &Snapshot) -> BTreeSet<i32> {
-    let mut days: BTreeSet<i32> = snapshot.segments.iter().map(|s| s.day).collect();
+    let mut days: BTreeSet<i32> = snapshot.segments.days().collect();
     for chunk in &snapshot.live {
         days.extend((0..chunk.rows()).map(|row| day_of(chunk.time(row))));
     }

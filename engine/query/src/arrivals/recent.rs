@@ -150,9 +150,11 @@ impl Older<'_> {
 
     /// Segments that may hold a match, the one with the latest arrival last.
     fn segments(&self, below: i64) -> Vec<Arc<Segment>> {
-        let shard = self.filter.distinct_id().map(|id| self.snapshot.shard_of(id));
-        let wanted = |s: &&Arc<Segment>| *s.received.start() < below && shard.is_none_or(|shard| s.shard == shard);
-        let mut segments: Vec<_> = self.snapshot.segments.iter().filter(wanted).cloned().collect();
+        let shards = self.filter.distinct_id().map(|id| self.snapshot.shard_of(id).0);
+        let shards = shards.map_or(0..self.snapshot.shards, |shard| shard..shard.saturating_add(1));
+        let places = self.snapshot.segments.places(i32::MIN..=i32::MAX, shards);
+        let segments = places.flat_map(|(_, _, runs)| runs).filter(|segment| *segment.received.start() < below);
+        let mut segments: Vec<_> = segments.cloned().collect();
         segments.sort_by_key(|s| *s.received.end());
         segments
     }

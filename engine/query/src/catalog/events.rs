@@ -16,7 +16,7 @@ use footfall_storage::columns::{Builtin, Catalog};
 use super::columns::TableColumn;
 use super::groups::GroupFilter;
 use super::prune::Bounds;
-use super::scan::{ShardScanExec, Wanted};
+use super::scan::ShardScanExec;
 
 /// Which columns the table shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,11 @@ impl EventsTable {
         self.columns.iter().find(|known| known.is_same(column)).map(|known| known.field.name().as_str())
     }
 
+    /// The same rows with other columns.
+    pub fn with_properties(&self, properties: Properties) -> Self {
+        Self::new(self.snapshot.clone(), self.shape, properties)
+    }
+
     pub fn shape(&self) -> Shape {
         self.shape
     }
@@ -174,11 +179,9 @@ impl TableProvider for EventsTable {
         let all: Vec<usize> = (0..self.columns.len()).collect();
         let wanted = projection.unwrap_or(&all);
         let columns: Vec<TableColumn> = wanted.iter().filter_map(|i| self.columns.get(*i).cloned()).collect();
-        let wanted = Wanted {
-            bounds: Bounds::of(filters),
-            groups: GroupFilter::of(filters, &self.columns, &self.schema, state)?,
-        };
+        let groups = GroupFilter::of(filters, &self.columns, &self.schema, state)?.map(Arc::new);
         let lanes = state.config().target_partitions();
-        Ok(Arc::new(ShardScanExec::try_new(self.snapshot.clone(), columns, Arc::new(wanted), lanes)?))
+        let snapshot = self.snapshot.clone();
+        Ok(Arc::new(ShardScanExec::try_new(snapshot, columns, Bounds::of(filters), groups, lanes)?))
     }
 }

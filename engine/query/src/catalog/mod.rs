@@ -16,6 +16,7 @@ mod scan;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use columns::TableColumn;
 pub use events::{EventsTable, Properties, Shape, sql_name};

@@ -41,10 +41,10 @@ impl Bounds {
         split_conjunction(filter).into_iter().all(|conjunct| texts_of(conjunct, Builtin::Event).is_some())
     }
 
-    /// Whether rows of a UTC day can be in the answer.
-    pub fn may_hold_day(&self, day: i32) -> bool {
-        let start = i64::from(day) * 86_400_000;
-        self.time_max.is_none_or(|max| start <= max) && self.time_min.is_none_or(|min| min < start + 86_400_000)
+    /// The UTC days whose rows can be in the answer.
+    pub fn days(&self) -> RangeInclusive<i32> {
+        let day = |time: i64| time.div_euclid(86_400_000).clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        self.time_min.map_or(i32::MIN, day)..=self.time_max.map_or(i32::MAX, day)
     }
 
     /// Whether rows that arrived within a range can be in the answer.
@@ -269,6 +269,10 @@ mod tests {
     #[test]
     fn days_touch_their_bounds() {
         let bounds = Bounds { time_min: Some(86_400_000), time_max: Some(2 * 86_400_000), ..Bounds::default() };
-        assert_eq!([0, 1, 2, 3].map(|day| bounds.may_hold_day(day)), [false, true, true, false]);
+        assert_eq!(bounds.days(), 1..=2);
+        let bounds = Bounds { time_max: Some(-1), ..Bounds::default() };
+        assert_eq!(bounds.days(), i32::MIN..=-1);
+        let bounds = Bounds { time_min: Some(i64::MIN), time_max: Some(i64::MAX), ..Bounds::default() };
+        assert_eq!(bounds.days(), i32::MIN..=i32::MAX);
     }
 }

@@ -24,30 +24,21 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use footfall_model::{Shard, Uid};
 use footfall_storage::Snapshot;
 use footfall_storage::columns::Builtin;
-use footfall_storage::segment::Segment;
 
 use super::columns::TableColumn;
 use super::groups::GroupFilter;
 use super::prune::Bounds;
-use super::stream::{LaneMetrics, LaneScan, Part};
-
-/// What the filters above a scan leave of it.
-pub struct Wanted {
-    /// Which days, users and events.
-    pub bounds: Bounds,
-    /// Which values, as far as row groups tell by their statistics.
-    pub groups: Option<GroupFilter>,
-}
+use super::stream::{LaneMetrics, LaneScan, stored_names};
+use super::wanted::Wanted;
 
 /// Scans one snapshot of a project's events.
 pub struct ShardScanExec {
-    snapshot: Arc<Snapshot>,
     columns: Arc<[TableColumn]>,
     wanted: Arc<Wanted>,
+    /// Which values are wanted, as far as row groups tell by their statistics.
+    groups: Option<Arc<GroupFilter>>,
     /// Shards of each lane.
     lanes: Vec<Range<u16>>,
-    /// Segments that the bounds leave, by lane, in the order they are read.
-    segments: Vec<Vec<Arc<Segment>>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -58,14 +49,14 @@ impl ShardScanExec {
     pub fn try_new(
         snapshot: Arc<Snapshot>,
         columns: Vec<TableColumn>,
-        wanted: Arc<Wanted>,
+        bounds: Bounds,
+        groups: Option<Arc<GroupFilter>>,
         lanes_max: usize,
     ) -> Result<Self> {
         let lanes = lanes(snapshot.shards, lanes_max);
-        let segments: Vec<Vec<Arc<Segment>>> =
-            lanes.iter().map(|lane| lane_segments(&snapshot, lane, &wanted.bounds)).collect();
+        let wanted = Wanted::new(snapshot, bounds);
         let schema = Arc::new(Schema::new(columns.iter().map(|c| c.field.clone()).collect::<Vec<_>>()));
-        let equivalence = match run_order(&snapshot, &segments, &schema) {
+        let equivalence = match run_order(&wanted, &schema) {
             Some(order) => EquivalenceProperties::new_with_orderings(schema.clone(), [order]),
             None => EquivalenceProperties::new(schema.clone()),
         };
@@ -74,11 +65,10 @@ impl ShardScanExec {
             PlanProperties::new(equivalence, partitioning, EmissionType::Incremental, Boundedness::Bounded)
                 .with_scheduling_type(SchedulingType::Cooperative);
         Ok(Self {
-            snapshot,
             columns: columns.into(),
-            wanted,
+            wanted: Arc::new(wanted),
+            groups,
             lanes,
-            segments,
             schema,
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
@@ -87,7 +77,8 @@ impl ShardScanExec {
 
     /// The same scan of another snapshot.
     pub fn over(&self, snapshot: Arc<Snapshot>) -> Result<Self> {
-        Self::try_new(snapshot, self.columns.to_vec(), self.wanted.clone(), self.lanes.len())
+        let (bounds, groups) = ((*self.wanted.bounds).clone(), self.groups.clone());
+        Self::try_new(snapshot, self.columns.to_vec(), bounds, groups, self.lanes.len())
     }
 
     /// All that decides which rows and values it gives, but for the snapshot.
@@ -99,21 +90,6 @@ impl ShardScanExec {
         let columns: Vec<String> = self.columns.iter().map(described).collect();
         format!("ShardScanExec: {:?} {}", self.wanted.bounds, columns.join(", "))
     }
-
-    /// What a lane reads, in order: for each shard and day the segments, then the shard's live rows.
-    fn parts(&self, lane: usize) -> Vec<Part> {
-        let (Some(shards), Some(segments)) = (self.lanes.get(lane), self.segments.get(lane)) else { return Vec::new() };
-        let mut parts = Vec::new();
-        for shard in
-            shards.clone().map(Shard).filter(|shard| may_hold_users(&self.snapshot, *shard, &self.wanted.bounds))
-        {
-            let of_shard = segments.iter().filter(|s| s.shard == shard);
-            parts.extend(of_shard.map(|segment| Part::Segment(segment.clone())));
-            let live = self.snapshot.live.iter().filter(|chunk| chunk.shard_rows(shard).is_some());
-            parts.extend(live.map(|chunk| Part::Live(chunk.clone(), shard)));
-        }
-        parts
-    }
 }
 
 /// Shards split over lanes as evenly as they go, contiguous.
@@ -121,24 +97,6 @@ fn lanes(shards: u16, lanes_max: usize) -> Vec<Range<u16>> {
     let count = usize::from(shards.max(1)).min(lanes_max.max(1)) as u32;
     let shards = u32::from(shards.max(1));
     (0..count).map(|lane| (lane * shards / count) as u16..((lane + 1) * shards / count) as u16).collect()
-}
-
-fn lane_segments(snapshot: &Snapshot, lane: &Range<u16>, bounds: &Bounds) -> Vec<Arc<Segment>> {
-    let wanted = |s: &&Arc<Segment>| {
-        lane.contains(&s.shard.0)
-            && bounds.may_hold_day(s.day)
-            && bounds.may_hold_received(&s.received)
-            && may_hold_users(snapshot, s.shard, bounds)
-    };
-    let mut segments: Vec<_> = snapshot.segments.iter().filter(wanted).cloned().collect();
-    // The set is ordered by (day, shard, age); the sort is stable.
-    segments.sort_by_key(|s| (s.shard, s.day));
-    segments
-}
-
-/// Whether a shard can hold rows of the users that the bounds name.
-fn may_hold_users(snapshot: &Snapshot, shard: Shard, bounds: &Bounds) -> bool {
-    bounds.distinct_ids.as_ref().is_none_or(|ids| ids.iter().any(|id| snapshot.shard_of(id) == shard))
 }
 
 fn partitioning(lanes: &[Range<u16>], schema: &SchemaRef) -> Result<Partitioning> {
@@ -151,14 +109,10 @@ fn partitioning(lanes: &[Range<u16>], schema: &SchemaRef) -> Result<Partitioning
 }
 
 /// The order (shard, day, event, uid, time), if every shard and day has one run and the columns are there to say so.
-fn run_order(snapshot: &Snapshot, segments: &[Vec<Arc<Segment>>], schema: &SchemaRef) -> Option<LexOrdering> {
-    let one_run =
-        |lane: &Vec<Arc<Segment>>| lane.windows(2).all(|w| matches!(w, [a, b] if (a.shard, a.day) != (b.shard, b.day)));
-    if !snapshot.live.is_empty() || !segments.iter().all(one_run) {
-        return None;
-    }
+fn run_order(wanted: &Wanted, schema: &SchemaRef) -> Option<LexOrdering> {
     let names = ["shard", "day", Builtin::Event.name(), Builtin::Uid.name(), Builtin::Time.name()];
-    LexOrdering::new(names.into_iter().map_while(|name| sort_by(name, schema)))
+    let order = LexOrdering::new(names.into_iter().map_while(|name| sort_by(name, schema)))?;
+    wanted.is_one_run_each().then_some(order)
 }
 
 /// Rows of a batch: fewer where it is wide, for absent columns take memory too.
@@ -182,12 +136,12 @@ impl fmt::Debug for ShardScanExec {
 impl DisplayAs for ShardScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> = self.columns.iter().map(|c| c.field.name().as_str()).collect();
-        let kept: usize = self.segments.iter().map(Vec::len).sum();
-        let live: usize = self.snapshot.live.iter().map(|c| c.rows()).sum();
-        write!(f, "ShardScanExec: table=events, columns=[{}], shards={}", columns.join(", "), self.snapshot.shards)?;
-        write!(f, ", partitioning={}", self.properties.partitioning)?;
-        write!(f, ", files={kept}/{}, live_rows={live}", self.snapshot.segments.iter().count())?;
         let bounds = &self.wanted.bounds;
+        let Snapshot { segments, live, shards, .. } = self.wanted.snapshot.as_ref();
+        let live: usize = live.iter().map(|c| c.rows()).sum();
+        write!(f, "ShardScanExec: table=events, columns=[{}], shards={shards}", columns.join(", "))?;
+        write!(f, ", partitioning={}", self.properties.partitioning)?;
+        write!(f, ", files={}/{}, live_rows={live}", self.wanted.segment_count(), segments.len())?;
         if let Some(events) = &bounds.events {
             write!(f, ", events={events:?}")?;
         }
@@ -198,7 +152,7 @@ impl DisplayAs for ShardScanExec {
             };
             write!(f, ", time={}..{}", text(bounds.time_min), text(bounds.time_max))?;
         }
-        if let Some(groups) = &self.wanted.groups {
+        if let Some(groups) = &self.groups {
             write!(f, ", row_groups=[{}]", groups.describe())?;
         }
         Ok(())
@@ -231,14 +185,18 @@ impl ExecutionPlan for ShardScanExec {
 
     fn execute(&self, lane: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let scan = LaneScan {
-            snapshot: self.snapshot.clone(),
+            snapshot: self.wanted.snapshot.clone(),
             columns: self.columns.clone(),
-            wanted: self.wanted.clone(),
+            names: Arc::new(stored_names(&self.columns)),
+            bounds: self.wanted.bounds.clone(),
+            groups: self.groups.clone(),
             schema: self.schema.clone(),
             batch_rows: batch_rows(context.session_config().batch_size(), self.columns.len()),
             metrics: LaneMetrics::new(&self.metrics, lane),
         };
-        let stream = scan.stream(self.parts(lane));
+        let wanted = self.wanted.clone();
+        let shards = self.lanes.get(lane).map(|among| wanted.shards(among.clone())).unwrap_or_default();
+        let stream = scan.stream(shards.into_iter().flat_map(move |shard| wanted.parts(shard)));
         Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(self.schema.clone(), stream))))
     }
 

@@ -1,12 +1,12 @@
 //! One lane at work: parts in, batches of table columns out.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::{cast, filter_record_batch, take_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Schema, SchemaRef, TimestampMicrosecondType};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::physical_plan::metrics::{BaselineMetrics, Count, ExecutionPlanMetricsSet, MetricBuilder};
 use footfall_model::Shard;
@@ -17,7 +17,8 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use roaring::RoaringBitmap;
 
 use super::columns::{Source, StoredRows, TableColumn};
-use super::scan::Wanted;
+use super::groups::GroupFilter;
+use super::prune::Bounds;
 
 /// A run of rows in segment order.
 pub enum Part {
@@ -53,7 +54,10 @@ impl LaneMetrics {
 pub struct LaneScan {
     pub snapshot: Arc<Snapshot>,
     pub columns: Arc<[TableColumn]>,
-    pub wanted: Arc<Wanted>,
+    /// See [`stored_names`].
+    pub names: Arc<HashSet<String>>,
+    pub bounds: Arc<Bounds>,
+    pub groups: Option<Arc<GroupFilter>>,
     pub schema: SchemaRef,
     pub batch_rows: usize,
     pub metrics: LaneMetrics,
@@ -63,7 +67,7 @@ pub type Batches = BoxStream<'static, Result<RecordBatch>>;
 
 impl LaneScan {
     /// The batches of all parts, one part after another.
-    pub fn stream(self, parts: Vec<Part>) -> Batches {
+    pub fn stream(self, parts: impl Iterator<Item = Part> + Send + 'static) -> Batches {
         let scan = Arc::new(self);
         stream::iter(parts)
             .then(move |part| scan.clone().read(part))
@@ -82,16 +86,16 @@ impl LaneScan {
     async fn read_segment(self: Arc<Self>, segment: Arc<Segment>) -> Result<Batches> {
         let files = &self.snapshot.files;
         let open = files.open(&segment).await.map_err(external)?;
-        let mut rows: Option<Vec<Range<usize>>> = self.wanted.bounds.events.as_ref().map(|events| {
+        let mut rows: Option<Vec<Range<usize>>> = self.bounds.events.as_ref().map(|events| {
             let ranges = events.iter().filter_map(|event| open.index.rows(event));
             merged(ranges)
         });
         let reads_properties = self.columns.iter().any(|column| !column.properties().is_empty());
-        let in_rest = match reads_properties || self.wanted.groups.is_some() {
+        let in_rest = match reads_properties || self.groups.is_some() {
             true => files.rest(&segment, &open).await.map_err(external)?,
             false => Arc::default(),
         };
-        if let Some(groups) = &self.wanted.groups
+        if let Some(groups) = &self.groups
             && let Some(kept) = groups.rows(&open, &in_rest)?
         {
             rows = Some(match rows {
@@ -100,7 +104,7 @@ impl LaneScan {
             });
         }
         let in_rest = self.in_rest(&in_rest);
-        if !self.wanted.bounds.holds_all_received(&segment.received) {
+        if !self.bounds.holds_all_received(&segment.received) {
             rows = Some(self.rows_received(&segment, &open, rows.as_deref()).await?);
         }
         if rows.as_ref().is_some_and(Vec::is_empty) {
@@ -108,8 +112,9 @@ impl LaneScan {
             return Ok(stream::empty().boxed());
         }
         self.metrics.segments_read.add(1);
-        let names = self.stored_names(&open.catalog, &in_rest);
-        let names: Vec<&str> = names.into_iter().filter(|name| open.has_column(name)).collect();
+        let schema = open.metadata.schema();
+        let stored = self.stored_columns(schema, &open.catalog, &in_rest);
+        let names: Vec<&str> = stored.into_iter().map(|place| schema.field(place).name().as_str()).collect();
         self.metrics.bytes_scanned.add(chunk_bytes(&open, &names));
         let masked = self.snapshot.masked_rows(&segment).cloned();
         let mut at = RowCursor::new(rows.as_deref(), segment.rows as usize);
@@ -142,7 +147,7 @@ impl LaneScan {
             let received = cast(batch.column(0), &Builtin::ReceivedAt.data_type())?;
             for received_at in received.as_primitive::<TimestampMicrosecondType>().values() {
                 let Some(row) = at.next() else { break };
-                if self.wanted.bounds.may_hold_received(&(*received_at..=*received_at)) {
+                if self.bounds.may_hold_received(&(*received_at..=*received_at)) {
                     rows.push(row..row + 1);
                 }
             }
@@ -156,18 +161,19 @@ impl LaneScan {
         let schema = chunk.batch.schema();
         let in_rest = self.in_rest(&chunk.rest);
         let catalog = if self.is_whole() { Catalog::from_schema(&schema) } else { Catalog::default() };
-        let names = self.stored_names(&catalog, &in_rest);
-        let indices: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let narrow = chunk.batch.project(&indices)?;
+        let narrow = chunk.batch.project(&self.stored_columns(&schema, &catalog, &in_rest))?;
         let by_day = self.columns.iter().any(|c| matches!(c.source, Source::Day));
         let runs = if by_day { split_by_day(chunk, order) } else { vec![(0, order)] };
-        let mut batches = Vec::new();
+        let mut slices = Vec::new();
         for (day, order) in runs {
             for start in (0..order.len()).step_by(self.batch_rows.max(1)) {
-                let rows = order.slice(start, self.batch_rows.min(order.len() - start));
-                batches.push(self.compute(take_record_batch(&narrow, &rows)?, &in_rest, day, shard));
+                slices.push((day, order.slice(start, self.batch_rows.min(order.len() - start))));
             }
         }
+        // One at a time, as they are asked for: of thousands of columns each batch is large, and a limit needs one.
+        let batches = slices
+            .into_iter()
+            .map(move |(day, rows)| self.compute(take_record_batch(&narrow, &rows)?, &in_rest, day, shard));
         Ok(stream::iter(batches).boxed())
     }
 
@@ -188,32 +194,28 @@ impl LaneScan {
         held
     }
 
-    /// The columns to read of a part that has those of `catalog`. Where a query needs none that exist, one cheap column
-    /// still carries the number of rows.
-    fn stored_names<'a>(&'a self, catalog: &'a Catalog, in_rest: &[Arc<PropertyColumn>]) -> BTreeSet<&'a str> {
-        let mut names: BTreeSet<&str> = self.columns.iter().filter_map(|column| column.builtin_name()).collect();
-        if names.is_empty() {
-            names.insert(Builtin::Uid.name());
-        }
-        names.extend(self.columns.iter().flat_map(|column| column.properties()).map(|c| c.column.as_ref()));
-        let whole = self.is_whole();
-        if whole {
-            names.extend(catalog.columns().iter().map(|c| c.column.as_ref()));
-        }
-        if whole || !in_rest.is_empty() {
-            names.insert(REST);
-        }
-        names
+    /// Which columns to read of a part that has these, and of properties those of `catalog`. Found from the part's side: it
+    /// has few, a query may want thousands.
+    fn stored_columns(&self, schema: &Schema, catalog: &Catalog, in_rest: &[Arc<PropertyColumn>]) -> Vec<usize> {
+        let is_whole = self.is_whole();
+        let properties = catalog.columns().iter().filter(|_| is_whole);
+        let properties: HashSet<&str> = properties.map(|column| column.column.as_ref()).collect();
+        let is_wanted = |name: &str| match name {
+            REST => is_whole || !in_rest.is_empty(),
+            name => self.names.contains(name) || properties.contains(name),
+        };
+        let places = schema.fields().iter().enumerate();
+        places.filter(|(_, field)| is_wanted(field.name())).map(|(place, _)| place).collect()
     }
 
     /// The rows of a live chunk that are wanted and have not been replaced.
     fn live_rows(&self, chunk: &LiveChunk, order: &UInt32Array) -> UInt32Array {
         let snapshot = &self.snapshot;
-        if snapshot.has_no_masked_live_rows() && self.wanted.bounds.events.is_none() {
+        if snapshot.has_no_masked_live_rows() && self.bounds.events.is_none() {
             return order.clone();
         }
         let names = chunk.batch.column_by_name(Builtin::Event.name()).map(|names| names.as_string::<i32>());
-        let wanted = |row: &u32| match (&self.wanted.bounds.events, names) {
+        let wanted = |row: &u32| match (&self.bounds.events, names) {
             (Some(events), Some(names)) => {
                 events.binary_search_by(|event| event.as_str().cmp(names.value(*row as usize))).is_ok()
             }
@@ -241,10 +243,22 @@ impl LaneScan {
     }
 }
 
+/// The stored columns that others are computed from, `rest` apart. Where a query needs none that exist, one cheap column
+/// still carries the number of rows.
+pub fn stored_names(columns: &[TableColumn]) -> HashSet<String> {
+    let mut names: HashSet<String> = columns.iter().filter_map(|c| c.builtin_name()).map(str::to_owned).collect();
+    if names.is_empty() {
+        names.insert(Builtin::Uid.name().to_owned());
+    }
+    names.extend(columns.iter().flat_map(|column| column.properties()).map(|c| c.column.to_string()));
+    names
+}
+
 fn chunk_bytes(open: &OpenSegment, columns: &[&str]) -> usize {
+    let columns: HashSet<&str> = columns.iter().copied().collect();
     let chunks = open.metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
     let named =
-        chunks.filter(|chunk| chunk.column_path().parts().first().is_some_and(|c| columns.contains(&c.as_str())));
+        chunks.filter(|chunk| chunk.column_path().parts().first().is_some_and(|c| columns.contains(c.as_str())));
     named.map(|chunk| chunk.compressed_size().max(0) as usize).sum()
 }
 

@@ -16,6 +16,7 @@ use datafusion::physical_plan::{
 };
 use datafusion::prelude::SessionContext;
 use footfall_model::{Event, Value};
+use futures::StreamExt;
 
 use super::Shape;
 use crate::fixture::Fixture;
@@ -93,6 +94,23 @@ async fn a_replaced_event_counts_once_before_and_after_its_segment_is_rewritten(
         assert_eq!(fixture.number("SELECT max(n) FROM events").await, 1_000_000, "{state}");
         assert_eq!(fixture.number("SELECT count(*) FROM events WHERE n = 7").await, 0, "{state}");
         assert_eq!(fixture.number("SELECT count(DISTINCT user_id) FROM events").await, 37, "{state}");
+        fixture.store.flush().await.unwrap();
+    }
+}
+
+/// What a limit does not ask for is not made: of thousands of columns each batch is large.
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_made_as_they_are_asked_for() {
+    let fixture = Fixture::new().await;
+    fixture.append(events("Play", 1_000)).await;
+    for state in ["live", "flushed"] {
+        let context = fixture.context(Shape::Sql);
+        context.state_ref().write().config_mut().options_mut().set("datafusion.execution.batch_size", "10").unwrap();
+        let table = context.table_provider("events").await.unwrap();
+        let scan = table.scan(&context.state(), None, &[], None).await.unwrap();
+        let mut batches = scan.execute(0, context.task_ctx()).unwrap();
+        let first = batches.next().await.unwrap().unwrap();
+        assert_eq!((first.num_rows(), scan.metrics().unwrap().output_rows()), (10, Some(10)), "{state}");
         fixture.store.flush().await.unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! A view's statement, planned over one snapshot.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,7 +11,6 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use footfall_model::Shard;
 use footfall_storage::Snapshot;
 use footfall_storage::segment::Segment;
 use footfall_storage::views::{CellKey, View, Views};
@@ -158,11 +157,9 @@ async fn read(
 
 /// The shards' days of a snapshot, and what their cells are called under a plan.
 fn places(snapshot: &Snapshot, plan: &str) -> Vec<Place> {
-    let mut places: BTreeMap<(i32, Shard), Vec<Arc<Segment>>> = BTreeMap::new();
-    for segment in snapshot.segments.iter() {
-        places.entry((segment.day, segment.shard)).or_default().push(segment.clone());
-    }
-    let keyed = places.into_iter().map(|((day, shard), segments)| {
+    let all = snapshot.segments.places(i32::MIN..=i32::MAX, 0..u16::MAX);
+    let keyed = all.map(|(day, shard, runs)| {
+        let segments = runs.to_vec();
         let has_replaced = segments.iter().any(|segment| snapshot.masked_rows(segment).is_some());
         let key = (!has_replaced).then(|| CellKey { day, shard, fingerprint: fingerprint(plan, &segments) });
         Place { key, segments }

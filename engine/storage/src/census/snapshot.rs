@@ -24,7 +24,7 @@ impl Snapshot {
             };
             census.add(Census::of(&chunk.batch, keeps)?);
         }
-        let segments: Vec<Arc<Segment>> = self.segments.iter().filter(|s| days.contains(&s.day)).cloned().collect();
+        let segments: Vec<Arc<Segment>> = self.segments.of_days(days).cloned().collect();
         let mut parts = stream::iter(segments).map(|s| self.census_of(s)).buffered(READS_AT_ONCE);
         while let Some(part) = parts.try_next().await? {
             census.add(part);

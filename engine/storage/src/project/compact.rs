@@ -60,7 +60,7 @@ impl ProjectStore {
 
     /// Files that hold the events.
     pub fn segment_count(&self) -> usize {
-        self.state.lock().segments.iter().count()
+        self.state.lock().segments.len()
     }
 
     /// Merges the runs of one shard and day for which it is worth most or, if there are none, files of a journal. Answers of
@@ -157,7 +157,7 @@ impl ProjectStore {
             age: age(segment, now),
             is_masked: Run::has_masked(masks.segments.get(&segment.path)),
         };
-        let groups = segments.by_day_shard.values().filter(|runs| runs.len() > 1);
+        let groups = segments.all_runs().filter(|runs| runs.len() > 1);
         let choices = groups.filter_map(|runs| {
             // Those that do not say when their rows arrived are old.
             let arrived_at = |run: &Segment| Some(*run.received.end()).filter(|end| *end < i64::MAX).unwrap_or(0);
@@ -222,7 +222,7 @@ impl ProjectStore {
 
     fn swap_compaction(&self, merged: &Merged) {
         let _ = failpoint::hit("compact::swap");
-        let changed = self.changed_segments(std::slice::from_ref(&merged.segment), &merged.commit.removes);
+        let changed = self.changed_segments(std::slice::from_ref(&merged.segment), &merged.sources);
         let mut state = self.state.lock();
         state.install(changed);
         state.move_masks(merged);

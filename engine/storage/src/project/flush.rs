@@ -71,7 +71,7 @@ pub(super) struct Written {
     profiles: Option<TableCommit>,
     events: TableCommit,
     added: Vec<Arc<Segment>>,
-    removed: Vec<String>,
+    removed: Vec<Arc<Segment>>,
     imports: Vec<(String, u64)>,
 }
 
@@ -238,7 +238,7 @@ impl ProjectStore {
                 operation: Operation::Append,
                 at: Utc::now(),
                 adds,
-                removes: removed.clone(),
+                removes: removed.iter().map(|segment| segment.path.clone()).collect(),
                 schema: Some(table_schema(&layout.table.added_schema(&layout.catalog))),
                 properties: vec![(WITHOUT_COLUMNS.to_owned(), cut.catalog.without_columns(&layout.table))],
                 transaction: Some(self.transaction(cut.flushed.events, cut.lsn)),
@@ -337,8 +337,8 @@ impl ProjectStore {
         live.remove_range(..write.position);
         state.masks.live = Arc::new(live);
         let segments = Arc::make_mut(&mut state.masks.segments);
-        for path in &write.removed {
-            segments.remove(path);
+        for removed in &write.removed {
+            segments.remove(&removed.path);
         }
         state.unflushed.end_flush(write.lsn);
         drop(state);

@@ -41,6 +41,7 @@ mod profiles;
 mod record;
 mod recover;
 mod rollback;
+mod segment_set;
 mod segments;
 mod snapshot;
 mod tables;
@@ -56,13 +57,14 @@ pub use compact::Compacted;
 pub use dump::record_contents;
 pub use follow::Arrived;
 pub use recover::{Recovered, Shared};
+pub use segment_set::SegmentSet;
 pub use snapshot::{Newest, Snapshot};
 pub(crate) use tables::segment_of;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use footfall_model::{ProjectId, Shard, StoredEvent};
+use footfall_model::{ProjectId, StoredEvent};
 use parking_lot::Mutex;
 use roaring::{RoaringBitmap, RoaringTreemap};
 use tokio::sync::watch;
@@ -81,6 +83,7 @@ use crate::table::Table;
 use crate::users::UserDirectory;
 use arrival::{Imports, Part, Sources};
 use attended::Attended;
+use segment_set::Changed;
 use unflushed::Unflushed;
 
 /// Plain settings of a project's store.
@@ -193,57 +196,6 @@ struct Pending {
     part: Option<Part>,
 }
 
-/// Segments of the table in the order a scan wants them.
-#[derive(Debug, Default)]
-pub struct SegmentSet {
-    by_day_shard: BTreeMap<(i32, Shard), Vec<Arc<Segment>>>,
-}
-
-impl SegmentSet {
-    /// The runs of one shard and day.
-    pub fn runs(&self, day: i32, shard: Shard) -> &[Arc<Segment>] {
-        self.by_day_shard.get(&(day, shard)).map_or(&[], Vec::as_slice)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.by_day_shard.is_empty()
-    }
-
-    /// All segments, by day, then shard, then age.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Segment>> {
-        self.by_day_shard.values().flatten()
-    }
-
-    fn insert(&mut self, segment: Arc<Segment>) {
-        self.by_day_shard.entry((segment.day, segment.shard)).or_default().push(segment);
-    }
-
-    fn contains(&self, segment: &Segment) -> bool {
-        self.runs(segment.day, segment.shard).iter().any(|run| run.path == segment.path)
-    }
-
-    fn with_changes(&self, added: &[Arc<Segment>], removed: &[String]) -> Changed {
-        let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
-        let mut next = Self::default();
-        let mut retired = Vec::with_capacity(removed.len());
-        for segment in self.iter() {
-            if removed.contains(segment.path.as_str()) {
-                retired.push(Arc::downgrade(segment));
-            } else {
-                next.insert(segment.clone());
-            }
-        }
-        added.iter().for_each(|segment| next.insert(segment.clone()));
-        Changed { segments: Arc::new(next), retired }
-    }
-}
-
-/// Segments after a flush or a compaction, and those that are no more among them.
-struct Changed {
-    segments: Arc<SegmentSet>,
-    retired: Vec<Weak<Segment>>,
-}
-
 /// Rows that a later arrival replaced.
 #[derive(Clone, Default)]
 struct Masks {
@@ -350,7 +302,7 @@ impl ProjectStore {
 
     /// The segments after a change. Made outside the project's lock, which every append wants: only who has `flushing`
     /// changes them.
-    fn changed_segments(&self, added: &[Arc<Segment>], removed: &[String]) -> Changed {
+    fn changed_segments(&self, added: &[Arc<Segment>], removed: &[Arc<Segment>]) -> Changed {
         let segments = self.state.lock().segments.clone();
         segments.with_changes(added, removed)
     }

@@ -26,7 +26,7 @@ struct WrittenSegment {
     /// `None` if no row is left.
     added: Option<(Arc<Segment>, AddFile)>,
     /// Segments that it replaces.
-    removed: Vec<String>,
+    removed: Vec<Arc<Segment>>,
 }
 
 /// Files that are in the store, and those that they replace.
@@ -34,7 +34,7 @@ struct WrittenSegment {
 pub(super) struct NewSegments {
     pub added: Vec<Arc<Segment>>,
     pub adds: Vec<AddFile>,
-    pub removed: Vec<String>,
+    pub removed: Vec<Arc<Segment>>,
 }
 
 impl NewSegments {
@@ -88,7 +88,7 @@ impl ProjectStore {
         put: &Mutex<Vec<Path>>,
     ) -> Result<WrittenSegment, StorageError> {
         let Plan { live, replaces } = plan;
-        let removed = replaces.iter().map(|s| s.path.clone()).collect();
+        let removed = replaces.clone();
         let rewrite = self.rewrite(replaces, cut).await?;
         let layout = layout.clone();
         let built = run_blocking(move || build(&live, rewrite, &layout)).await?;

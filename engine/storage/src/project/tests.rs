@@ -397,7 +397,7 @@ async fn run(steps: Vec<Step>) {
     fixture.check(&model, "flushed").await;
     fixture.compact_all().await;
     fixture.check(&model, "compacted").await;
-    let runs: Vec<usize> = fixture.store.snapshot().unwrap().segments.by_day_shard.values().map(Vec::len).collect();
+    let runs: Vec<usize> = fixture.store.snapshot().unwrap().segments.all_runs().map(Vec::len).collect();
     assert!(runs.iter().all(|runs| *runs == 1), "one run for each shard and day: {runs:?}");
     fixture.query = None;
     fixture.collect().await;

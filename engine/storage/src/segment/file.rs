@@ -1,6 +1,6 @@
 //! Reading the segment files of one table, through the caches that all tables share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -158,8 +158,9 @@ impl SegmentFiles {
         batch_rows: usize,
     ) -> Result<BoxStream<'static, Result<RecordBatch, StorageError>>, StorageError> {
         // By position: a name with a dot in it would be taken for a path.
-        let schema = open.metadata.schema();
-        let roots = columns.iter().filter_map(|name| schema.index_of(name).ok());
+        let wanted: HashSet<&str> = columns.iter().copied().collect();
+        let fields = open.metadata.schema().fields().iter().enumerate();
+        let roots = fields.filter(|(_, field)| wanted.contains(field.name().as_str())).map(|(place, _)| place);
         let mask = ProjectionMask::roots(open.metadata.parquet_schema(), roots);
         let reader = ChunkReader { files: self.clone(), segment: segment.clone(), open: open.clone() };
         let mut builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, open.metadata.clone())

@@ -32,11 +32,6 @@ pub struct OpenSegment {
 }
 
 impl OpenSegment {
-    /// Whether the file has a column of this name.
-    pub fn has_column(&self, name: &str) -> bool {
-        self.metadata.schema().field_with_name(name).is_ok()
-    }
-
     /// The name of a chunk's column.
     pub fn column_of(&self, chunk: &Chunk) -> &str {
         let columns = self.metadata.metadata().row_groups().get(chunk.group).map(|group| group.columns());

@@ -208,11 +208,11 @@ fn to_json_lines(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
 fn add(file: &FileEntry) -> Add {
     Add {
         path: file.path.clone(),
-        partition_values: optional(&file.partition_values),
+        partition_values: optional(file.partition_values.iter()),
         size: file.bytes.cast_signed(), // came from an i64
         modification_time: file.modified_at_ms,
         stats: file.stats.clone(),
-        tags: Some(optional(&file.tags)),
+        tags: Some(optional(file.tags.iter())),
         ..Add::default()
     }
 }
@@ -222,7 +222,7 @@ fn remove(gone: &Tombstone) -> Remove {
         path: gone.path.clone(),
         deletion_timestamp: Some(gone.removed_at.timestamp_millis()),
         extended_file_metadata: Some(true),
-        partition_values: Some(optional(&gone.partition_values)),
+        partition_values: Some(optional(gone.partition_values.iter())),
         size: Some(gone.bytes.cast_signed()), // came from an i64
         ..Remove::default()
     }

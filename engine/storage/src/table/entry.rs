@@ -9,7 +9,7 @@
 //! partition value that reads 2 instead of 3 would give wrong answers without any error. Commits of other engines
 //! carry none and are taken as they are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::TableError;
+use super::labels::Labels;
 use super::snapshot::{FileEntry, Tombstone};
 
 const ENGINE: &str = concat!("footfall/", env!("CARGO_PKG_VERSION"));
@@ -178,7 +179,7 @@ pub(super) fn optional<'a>(
     values.into_iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()
 }
 
-fn present(values: HashMap<String, Option<String>>) -> BTreeMap<String, String> {
+fn present(values: HashMap<String, Option<String>>) -> Labels {
     values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 

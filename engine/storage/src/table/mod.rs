@@ -25,6 +25,7 @@ mod checkpoint;
 mod commit;
 mod entry;
 mod error;
+mod labels;
 mod log;
 mod plan;
 mod replay;
@@ -49,6 +50,7 @@ use uuid::Uuid;
 pub use self::audit::{TableAudit, audit, pin};
 pub use self::commit::{AddFile, ColumnStats, CommitOutcome, Operation, TableCommit, Transaction};
 pub use self::error::TableError;
+pub use self::labels::Labels;
 pub use self::snapshot::{FileEntry, TableSnapshot, Tombstone};
 
 use self::entry::LogEntry;

@@ -153,9 +153,9 @@ fn remove(head: &Replay, commit: &TableCommit, path: &str) -> Result<Remove, Tab
         data_change: commit.operation != Operation::Compact,
         deletion_timestamp: Some(commit.at.timestamp_millis()),
         extended_file_metadata: Some(true),
-        partition_values: Some(optional(&file.partition_values)),
+        partition_values: Some(optional(file.partition_values.iter())),
         size: i64::try_from(file.bytes).ok(),
-        tags: Some(optional(&file.tags)),
+        tags: Some(optional(file.tags.iter())),
         ..Remove::default()
     })
 }

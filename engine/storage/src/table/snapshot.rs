@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use chrono::{DateTime, Utc};
 
+use super::labels::Labels;
+
 /// The table as of one version. Files are shared between versions, so holding an old snapshot costs little.
 #[derive(Clone, Debug)]
 pub struct TableSnapshot {
@@ -29,10 +31,10 @@ pub struct FileEntry {
     /// Relative to the table's root, decoded.
     pub path: String,
     /// A partition value that is null is absent.
-    pub partition_values: BTreeMap<String, String>,
+    pub partition_values: Labels,
     pub bytes: u64,
     pub rows: u64,
-    pub tags: BTreeMap<String, String>,
+    pub tags: Labels,
     /// The Delta statistics as written: JSON with `numRecords`, `minValues`, `maxValues`, `nullCount`.
     pub stats: Option<String>,
     /// Milliseconds since the epoch.
@@ -45,7 +47,7 @@ pub struct Tombstone {
     pub path: String,
     /// The committing writer's clock.
     pub removed_at: DateTime<Utc>,
-    pub partition_values: BTreeMap<String, String>,
+    pub partition_values: Labels,
     pub bytes: u64,
 }
 
