@@ -1,12 +1,17 @@
 //! One read-only statement over a project's tables.
 
-use std::ops::ControlFlow;
+mod everything;
 
-use datafusion::common::{ParamValues, ScalarValue};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::FieldRef;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{ParamValues, ScalarValue, TableReference};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::{
@@ -26,7 +31,11 @@ pub async fn run(
     query: &str,
     params: &[serde_json::Value],
 ) -> Result<SendableRecordBatchStream, QueryError> {
-    let plan = expr::resolve(plan(context, query).await?).map_err(statement)?;
+    let plan = match everything::planned(context, query).await.map_err(statement)? {
+        Some(plan) => plan,
+        None => expr::resolve(plan(context, query).await?).map_err(statement)?,
+    };
+    let plan = without_identities(plan).map_err(statement)?;
     let mut frame = context.execute_logical_plan(plan).await.map_err(statement)?;
     if !params.is_empty() {
         let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
@@ -52,20 +61,48 @@ pub(crate) async fn plan(context: &SessionContext, query: &str) -> Result<Logica
     Ok(plan)
 }
 
+/// The plan without projections that give all columns of their input as they are, which is what becomes of `*`. A dozen of
+/// DataFusion's rules search a schema from its start for each column of a projection; the one that takes such a projection
+/// out is the last to run.
+fn without_identities(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let without = plan.transform_up_with_subqueries(|node| {
+        Ok(match node {
+            LogicalPlan::Projection(projection) if is_identity(&projection) => {
+                Transformed::yes(Arc::unwrap_or_clone(projection.input))
+            }
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(without.data)
+}
+
+fn is_identity(projection: &Projection) -> bool {
+    let input = projection.input.schema();
+    let is_same = |(expr, (qualifier, field)): (&Expr, (Option<&TableReference>, &FieldRef))| match expr {
+        Expr::Column(column) => column.relation.as_ref() == qualifier && column.name == *field.name(),
+        _ => false,
+    };
+    input.as_arrow() == projection.schema.as_arrow() && projection.expr.iter().zip(input.iter()).all(is_same)
+}
+
 /// The properties that a statement can need: those that it has a word for. All of them where it asks for whatever there
 /// is, as with `*`, and where it cannot be read, which is then said by [`run`].
 pub fn properties_in(query: &str) -> Properties {
     let statements = DFParser::parse_sql(query).unwrap_or_default();
     let takes_all = statements.len() != 1 || statements.iter().any(takes_all);
-    match Tokenizer::new(&GenericDialect {}, query).tokenize() {
-        Ok(tokens) if !takes_all && !tokens.iter().any(is_natural) && !tokens.windows(2).any(is_qualified_star) => {
-            Properties::of_sql_names(tokens.iter().filter_map(|token| match token {
-                Token::Word(word) => Some(word.value.as_str()),
-                _ => None,
-            }))
-        }
-        _ => Properties::All,
+    named_in(query).filter(|_| !takes_all).unwrap_or(Properties::All)
+}
+
+/// The properties that a statement has words for; `None` if it has a word for others, or cannot be read.
+fn named_in(query: &str) -> Option<Properties> {
+    let tokens = Tokenizer::new(&GenericDialect {}, query).tokenize().ok()?;
+    if tokens.iter().any(is_natural) || tokens.windows(2).any(is_qualified_star) {
+        return None;
     }
+    Some(Properties::of_sql_names(tokens.iter().filter_map(|token| match token {
+        Token::Word(word) => Some(word.value.as_str()),
+        _ => None,
+    })))
 }
 
 fn takes_all(statement: &Statement) -> bool {
@@ -173,6 +210,31 @@ pub(crate) fn statement(error: DataFusionError) -> QueryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_projections_of_everything_are_taken_out() {
+        let context = SessionContext::new();
+        context.sql("CREATE TABLE t (a INT, b INT) AS VALUES (1, 2)").await.unwrap().collect().await.unwrap();
+        for (query, projections) in [
+            ("SELECT * FROM t", 0),
+            ("SELECT * FROM t WHERE a > 0 ORDER BY b LIMIT 10", 0),
+            ("SELECT a, b FROM (SELECT * FROM t) x", 0),
+            ("SELECT a FROM t WHERE EXISTS (SELECT * FROM t u WHERE u.a = t.a)", 1),
+            ("SELECT b, a FROM t", 1),
+            ("SELECT a FROM t", 1),
+            ("SELECT a, b AS c FROM t", 1),
+            ("SELECT a, b + 0 AS b FROM t", 1),
+            ("SELECT *, 1 FROM t", 1),
+        ] {
+            let plan = context.state().create_logical_plan(query).await.unwrap();
+            let before = plan.schema().clone();
+            let plan = without_identities(plan).unwrap();
+            assert_eq!(plan.schema(), &before, "{query}");
+            let shown = plan.display_indent().to_string();
+            assert_eq!(shown.matches("Projection:").count(), projections, "{query}:\n{shown}");
+            assert_eq!(context.execute_logical_plan(plan).await.unwrap().count().await.unwrap(), 1, "{query}");
+        }
+    }
 
     fn named(query: &str) -> Option<Vec<String>> {
         match properties_in(query) {
