@@ -101,20 +101,21 @@ def clickhouse(data: Path, work: Path) -> collections.Counter:
 
 
 def section(events: int, json_bytes: int, ours: collections.Counter, files: int, peer: collections.Counter) -> str:
+    shared = collections.Counter()
+    for column, size in ours.items():
+        name = PEER_NAMES.get(column, column)
+        shared[name if name in peer else column] += size
+    both = sum(size for column, size in shared.items() if column in peer)
     lines = [
         f"## Bytes of {events:,} events, {files} segments after compaction",
         "",
         "- `python3 benches/bytes.py " + " ".join(sys.argv[1:]) + "`",
         f"- JSON lines are {json_bytes / ours.total():.1f} × larger than the segments; the segments are "
-        f"{ours.total() / peer.total():.2f} × the MergeTree.",
+        f"{ours.total() / peer.total():.2f} × the MergeTree, {both / peer.total():.2f} × in the columns that it has too.",
         "",
         "| column | Footfall, bytes per event | ClickHouse | ratio |",
         "|---|---|---|---|",
     ]
-    shared = collections.Counter()
-    for column, size in ours.items():
-        name = PEER_NAMES.get(column, column)
-        shared[name if name in peer else column] += size
     for column, size in shared.most_common():
         theirs = peer.get(column)
         beside = f"{theirs / events:.3f} | {size / theirs:.2f}" if theirs else "– | –"

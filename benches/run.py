@@ -91,7 +91,7 @@ def enter_venv() -> None:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", HERE / "requirements.txt"], check=True)
         stamp.write_text(wanted)
     if Path(sys.prefix).resolve() != venv.resolve():
-        os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
+        os.execv(python, [str(python), str(Path(sys.argv[0]).resolve()), *sys.argv[1:]])
 
 
 def build(binary: str) -> Path:

@@ -94,7 +94,7 @@ impl Groups<'_> {
     fn statistics(&self, name: &str) -> Option<ColumnStatistics> {
         let column = self.filter.column(name)?;
         let stored = stored_name(column)?;
-        if self.open.has_column(stored) {
+        if self.open.metadata.schema().field_with_name(stored).is_ok() {
             return self.open.statistics(stored);
         }
         // Nothing tells of values in `rest`; a property that is not there either has no value in this file.

@@ -16,12 +16,15 @@
 //! - C3: memory is bounded by the files' sizes together, the result's, and a batch of each.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::{KeyValue, RowGroupMetaData};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::{KeyValue, PageIndexPolicy, RowGroupMetaData};
 use roaring::RoaringBitmap;
 
 use super::Pace;
@@ -29,7 +32,7 @@ use super::merge::{Merge, Run};
 use crate::columns::{Builtin, Catalog, Layout, RestIndex, Target, Uses};
 use crate::error::StorageError;
 use crate::recent::{KeyCollector, SegmentKeys};
-use crate::segment::{EncodedSegment, EventIndex, FilterPlace, Segment, SegmentWriter, file_format, sort};
+use crate::segment::{Effort, EncodedSegment, EventIndex, FilterPlace, Segment, SegmentWriter, file_format, sort};
 
 /// Rows of a batch, if they are narrow.
 const BATCH_ROWS_MAX: usize = 8_192;
@@ -39,6 +42,10 @@ const BATCH_BYTES: u64 = 128 << 20;
 /// are often neighbours, and an array of text ends at 2 GiB.
 const TEXT_BYTES_MAX: i64 = 1 << 30;
 const LARGE_TEXT_ROWS: usize = 512;
+/// Rows that are looked at before a file is written.
+const SAMPLE_ROWS: u64 = 4_096;
+/// So many of them are neighbours.
+const STRETCH_ROWS: u64 = 64;
 
 /// A segment whose rows are rewritten.
 pub(crate) struct Source {
@@ -105,6 +112,7 @@ impl Rewrite {
             uses.add_batch(rows, &layout.catalog)?;
         }
         let target = Arc::new(Target::choose(uses, layout));
+        let sample = sample(&opened, self.rows.as_ref(), &target)?;
         let mut events: BTreeSet<String> = BTreeSet::new();
         let mut runs = Vec::with_capacity(parts);
         let mut batch_rows = batch_rows_max;
@@ -128,7 +136,7 @@ impl Rewrite {
             keys.add(&batch)?;
             let writer = match &mut writer {
                 Some(writer) => writer,
-                None => writer.insert(SegmentWriter::new(target.schema.clone())),
+                None => writer.insert(SegmentWriter::new(target.schema.clone(), &sample, Effort::Thorough)?),
             };
             writer.write(&batch)?;
             pace.breathe()?;
@@ -149,6 +157,37 @@ impl Rewrite {
     }
 }
 
+/// Some rows from all over what a new file is made of. Its own first rows would tell of its first event alone.
+fn sample(files: &[Opened], rows: Option<&RecordBatch>, target: &Target) -> Result<Vec<RecordBatch>, StorageError> {
+    let in_files: u64 = files.iter().map(|file| file.source.segment.rows).sum();
+    let all = in_files + rows.map_or(0, |rows| rows.num_rows() as u64);
+    let share = |rows: u64| SAMPLE_ROWS.saturating_mul(rows) / all.max(1);
+    let mut parts = Vec::new();
+    for file in files {
+        let rows = file.source.segment.rows;
+        let fits = file.batch_rows(BATCH_BYTES / (files.len() as u64 + 1)) as u64;
+        for batch in file.some(&stretches(rows, share(rows).min(fits)))? {
+            parts.push(target.lay_out(&batch?)?);
+        }
+    }
+    if let Some(rows) = rows {
+        let all = rows.num_rows() as u64;
+        for stretch in stretches(all, share(all)) {
+            parts.push(target.lay_out(&rows.slice(stretch.start, stretch.end - stretch.start))?);
+        }
+    }
+    Ok(parts)
+}
+
+/// Where to look at about `wanted` of so many rows: ascending and apart.
+pub(super) fn stretches(rows: u64, wanted: u64) -> Vec<Range<usize>> {
+    let wanted = wanted.min(rows);
+    let count = wanted.div_ceil(STRETCH_ROWS).max(1);
+    let length = STRETCH_ROWS.min(wanted).min(rows / count).max(1);
+    let starts = (0..count).map(|nth| nth.saturating_mul(rows) / count);
+    starts.map(|start| start as usize..(start + length).min(rows) as usize).filter(|s| !s.is_empty()).collect()
+}
+
 /// A file whose bytes are sound, with its footer read.
 struct Opened {
     source: Source,
@@ -163,7 +202,9 @@ impl Opened {
         if source.file.len() as u64 != segment.bytes || crc32c::crc32c(&source.file) != segment.crc32c {
             return Err(corrupt("checksum mismatch"));
         }
-        let metadata = ArrowReaderMetadata::load(&source.file, ArrowReaderOptions::new())?;
+        // With the places of pages: a sample need not decompress the others.
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&source.file, options)?;
         let footer = metadata.metadata().file_metadata();
         file_format(&segment.path, footer.key_value_metadata())?;
         let entries = footer.key_value_metadata().into_iter().flatten();
@@ -212,6 +253,17 @@ impl Opened {
             }
         }
         if text.iter().any(|bytes| *bytes > TEXT_BYTES_MAX) { rows.min(LARGE_TEXT_ROWS) } else { rows }
+    }
+
+    /// The rows of some stretches, ascending and apart.
+    fn some(&self, stretches: &[Range<usize>]) -> Result<ParquetRecordBatchReader, StorageError> {
+        let rows = self.source.segment.rows as usize;
+        let selection = RowSelection::from_consecutive_ranges(stretches.iter().cloned(), rows);
+        let file = self.source.file.clone();
+        Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
+            .with_row_selection(selection)
+            .with_batch_size(LARGE_TEXT_ROWS)
+            .build()?)
     }
 
     fn into_run(self, batch_rows: usize) -> Result<Run, StorageError> {

@@ -1,6 +1,8 @@
 //! A rewrite keeps every row that is not left out, in order, in a file that reads like any other; and says where each has
 //! gone.
 
+mod encodings;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

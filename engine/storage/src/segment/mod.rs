@@ -14,6 +14,7 @@
 mod caches;
 mod check;
 mod disk;
+mod encoding;
 mod file;
 mod filter;
 mod index;
@@ -28,6 +29,7 @@ mod write;
 
 pub use caches::{CacheFigures, CacheOptions, SegmentCaches};
 pub(crate) use check::check;
+pub(crate) use encoding::Effort;
 pub use file::SegmentFiles;
 pub(crate) use filter::FilterPlace;
 pub use filter::KeyFilter;
