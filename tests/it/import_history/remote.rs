@@ -63,7 +63,9 @@ async fn objects_of_google_cloud_storage_are_a_source_though_reading_them_breaks
     for (path, content) in objects(&records) {
         store.put(path, content);
     }
-    store.misbehaves(Chaos::new(seed(48), 0.3, &Fault::ALL));
+    // Other people's files are under no checksum of ours.
+    let faults = Fault::ALL.into_iter().filter(|fault| *fault != Fault::Flipped).collect::<Vec<_>>();
+    store.misbehaves(Chaos::new(seed(48), 0.3, &faults));
     check(&server, &format!("gs://{BUCKET}"), &records).await;
     store.put("2024/a.ndjson", lines(&records[..2_000]).into_bytes());
     check_changed(&server, &format!("gs://{BUCKET}")).await;
