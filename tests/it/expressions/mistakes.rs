@@ -63,7 +63,7 @@ async fn ask(project: &Project, route: &str, expr: &str) -> Reply {
     };
     let request = project.request(by, path);
     let request = match route {
-        "evaluate" => request.json(&json!({"expr": expr, "properties": {"flag": "yes"}})),
+        "evaluate" => request.json(&json!({"expr": expr, "properties": {"flag": true}})),
         _ if route.starts_with("check") => request.json(&json!({"expr": expr, "role": parameter})),
         _ if route.ends_with("JSON") => {
             let body: serde_json::Map<String, Value> =
