@@ -23,7 +23,7 @@ const ROWS: usize = 16;
 /// Expressions on one table, with random numbers of their own: a failure is the same on any number of threads.
 const CHUNK: usize = 100;
 /// One expression of so many goes through DataFusion's whole planner, the others are run by themselves.
-const QUERY_OF: usize = 25;
+const QUERY_OF: usize = 24;
 const CLOCK: Clock = Clock { now: 1_700_000_000, timezone: Tz::America__New_York };
 
 fn setting(name: &str, default: usize) -> usize {

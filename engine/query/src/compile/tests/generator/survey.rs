@@ -41,6 +41,13 @@ impl Writer<'_> {
         let (left, right) = (self.operand(left_kind), self.operand(right_kind));
         let plain = format!("({left} {op} {right})");
         match op {
+            // Texts that are read as dates before, at and after a datetime, and one that is none.
+            "==" | "!=" | "<" | "<=" | ">" | ">=" if is_date_and_text(left_kind, right_kind) => {
+                let at = "datetime('2024-01-02T03:04:05Z')";
+                let compared = if left_kind == Kind::Text { format!("t {op} {at}") } else { format!("{at} {op} t") };
+                let texts = "['1999-01-01', '2024-01-02T03:04:05Z', '2030-01-01', 'junk']";
+                format!("let(p, {plain}, map(t, {texts}, {compared}))")
+            }
             // Two values drawn apart are rarely the same.
             "==" | "!=" | "<" | "<=" | ">" | ">=" if left_kind == right_kind => {
                 format!("({plain} == ({left} {op} {left}))")
@@ -59,7 +66,7 @@ impl Writer<'_> {
             0 => format!("let(p, {left}, p {op} {right})"),
             1 => format!("let(p, {left}, q, {right}, p {op} q)"),
             2 => format!("map(p, [1, 2], {plain})"),
-            3 => format!("map(p, list({left}), p {op} {right})"),
+            3 => format!("map(p, map(e, [1], {left}), p {op} {right})"),
             _ => plain.to_owned(),
         }
     }
@@ -184,6 +191,10 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+fn is_date_and_text(left: Kind, right: Kind) -> bool {
+    matches!((left, right), (Kind::Datetime, Kind::Text) | (Kind::Text, Kind::Datetime))
 }
 
 fn kind(place: usize) -> Kind {
