@@ -169,7 +169,7 @@ impl Writer<'_> {
             }
             Kind::Datetime => {
                 let sent = named(&["date"]);
-                let literal = self.date_text();
+                let literal = self.random.pick(&["'2024-01-02'", "'2024-03-10T02:30:00'", "'2024-01-02 03:04:05Z'"]);
                 match self.random.below(5) {
                     0 => format!("datetime({sent})"),
                     1 => format!("datetime({literal})"),
