@@ -11,7 +11,7 @@ use crate::{
 pub fn parse_segment(text: &str) -> Parse {
     let parsed = parse(text);
     let word = text.trim_matches([' ', '\t', '\r', '\n']);
-    if parsed.tree.is_some() || !is_plain_word(word) {
+    if parsed.tree.is_some() || text.len() > crate::TEXT_BYTES_MAX || !is_plain_word(word) {
         return parsed;
     }
     let kind = ExprKind::Lookup { source: Source::Properties, key: word.to_owned(), path: Vec::new() };
@@ -20,9 +20,7 @@ pub fn parse_segment(text: &str) -> Parse {
 
 /// Letters and digits of any script, `_` and `$`: what no operator or punctuation of the language could be meant by.
 fn is_plain_word(word: &str) -> bool {
-    !word.is_empty()
-        && word.len() <= crate::TEXT_BYTES_MAX
-        && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
+    !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
 }
 
 #[cfg(test)]
@@ -64,5 +62,6 @@ mod tests {
         check("a-b", "error");
         check("nosuch(1)", "error");
         check("properties[", "error");
+        check(&format!("country{}", " ".repeat(crate::TEXT_BYTES_MAX)), "error");
     }
 }
