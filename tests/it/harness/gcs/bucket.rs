@@ -29,8 +29,8 @@ pub struct Object {
     pub modified: DateTime<Utc>,
     /// Headers that come back with it.
     pub attributes: Vec<(String, String)>,
-    /// For listings that are behind.
-    since: Instant,
+    /// For listings that are behind; absent if it has been there for long.
+    since: Option<Instant>,
 }
 
 struct Upload {
@@ -60,6 +60,10 @@ pub struct Page {
 }
 
 impl Object {
+    fn is_newer_than(&self, age: Duration) -> bool {
+        self.since.is_some_and(|since| since.elapsed() < age)
+    }
+
     pub fn e_tag(&self) -> String {
         format!("\"{:x}\"", self.generation)
     }
@@ -97,12 +101,20 @@ impl Bucket {
 
     pub fn put(&mut self, key: &str, content: Arc<[u8]>, attributes: Vec<(String, String)>) -> Object {
         self.generation += 1;
-        let (modified, since) = (Utc::now(), Instant::now());
+        let (modified, since) = (Utc::now(), Some(Instant::now()));
         let object = Object { content, generation: self.generation, modified, attributes, since };
         if let Some(replaced) = self.objects.insert(key.to_owned(), object.clone()) {
             self.old.insert((key.to_owned(), replaced.generation), replaced);
         }
         object
+    }
+
+    /// An object that nobody has just written.
+    pub fn put_long_ago(&mut self, key: &str, content: Arc<[u8]>) {
+        self.put(key, content, Vec::new());
+        if let Some(object) = self.objects.get_mut(key) {
+            object.since = None;
+        }
     }
 
     /// Whether there was such an object.
@@ -157,7 +169,7 @@ impl Bucket {
         for (key, object) in &self.objects {
             let Some(rest) = key.strip_prefix(wanted.prefix) else { continue };
             let past_token = wanted.token.is_none_or(|token| past(key, token));
-            if key.as_str() <= wanted.start_after || !past_token || object.since.elapsed() < wanted.behind {
+            if key.as_str() <= wanted.start_after || !past_token || object.is_newer_than(wanted.behind) {
                 continue;
             }
             let folder = wanted.delimiter.and_then(|delimiter| {

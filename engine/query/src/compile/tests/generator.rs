@@ -33,12 +33,12 @@ impl<'r> Writer<'r> {
         Self { random, variables: Vec::new(), forms: BTreeSet::new() }
     }
 
-    /// The expression of a number: two of five go through the tables of the language, the others are left to chance.
+    /// The expression of a number: four of ten go through the tables of the language, three are about lists, the others are
+    /// left to chance.
     pub fn expression(&mut self, number: usize) -> String {
-        let text = match number % 5 {
-            0 => self.survey(number / 5 * 2),
-            1 => self.survey(number / 5 * 2 + 1),
-            2 => self.nested(),
+        let text = match number % 10 {
+            place @ 0..4 => self.survey(number / 10 * 4 + place),
+            4..7 => self.nested(),
             _ => {
                 let depth = 1 + self.random.below(5);
                 let want = self.random.pick(&[Want::Bool, Want::Bool, Want::Bool, Want::Number, Want::Text, Want::Any]);

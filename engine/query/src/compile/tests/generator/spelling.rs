@@ -176,8 +176,25 @@ impl Writer<'_> {
 
 /// Words whose letters matter: sources, and the names that the generator binds.
 fn is_fixed(word: &str) -> bool {
-    let names =
-        ["properties", "event", "user", "behaviors", "x", "y", "z", "v", "e", "p", "q", "a", "b", "d", "t", "element"];
+    let names = [
+        "properties",
+        "event",
+        "user",
+        "behaviors",
+        "x",
+        "y",
+        "z",
+        "v",
+        "e",
+        "p",
+        "q",
+        "a",
+        "b",
+        "d",
+        "t",
+        "n",
+        "element",
+    ];
     names.contains(&word)
 }
 

@@ -158,8 +158,6 @@ fn operator_results(op: &str, left: Kind, right: Kind) -> &'static [Outcome] {
         "in" => &[Outcome::Undefined],
         "not in" => &[Outcome::True],
         "+" if (left, right) == (Text, Text) => &[Outcome::Text],
-        // Two numbers of which the difference is none are too rare to be drawn.
-        "-" if (left, right) == (Number, Number) => &[Outcome::Number],
         _ if (left, right) == (Number, Number) => &[Outcome::Number, Outcome::Undefined],
         _ => &[Outcome::Undefined],
     }
