@@ -33,9 +33,8 @@ pub async fn run(
 ) -> Result<SendableRecordBatchStream, QueryError> {
     let plan = match everything::planned(context, query).await.map_err(statement)? {
         Some(plan) => plan,
-        None => expr::resolve(plan(context, query).await?).map_err(statement)?,
+        None => expr::resolve(plan(context, query).await?).and_then(without_identities).map_err(statement)?,
     };
-    let plan = without_identities(plan).map_err(statement)?;
     let mut frame = context.execute_logical_plan(plan).await.map_err(statement)?;
     if !params.is_empty() {
         let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
