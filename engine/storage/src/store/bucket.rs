@@ -29,6 +29,7 @@ use tokio::time::Instant;
 
 use super::reach::Reach;
 use super::reading::complete;
+use crate::error::chain;
 
 pub(super) const NAME: &str = "BucketStore";
 /// Objects larger than this are sent in parts of this size, each with its own time limit.
@@ -105,7 +106,7 @@ impl Asking {
 
     /// Waits before the next try; the error is the answer when there is to be none.
     pub async fn wait(&self, patience: &mut Patience, error: Error) -> Result<()> {
-        let away = self.reach.failed(Instant::now());
+        let away = self.reach.failed(Instant::now(), &chain(&error));
         if away || patience.since.elapsed() + patience.pause > self.patience {
             return Err(error);
         }
