@@ -30,4 +30,4 @@ pub use server::{Server, ServerOptions, Start, free_port, parquet_files};
 pub use small_disk::SmallDisk;
 pub use strace::strace;
 pub use stream::LiveStream;
-pub use tools::{chromium, node, python, python_command, python_unit_tests, repository_root, seed};
+pub use tools::{chromium, crate_folder, node, python, python_command, python_unit_tests, repository_root, seed};

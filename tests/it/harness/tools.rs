@@ -5,9 +5,15 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+/// This crate's folder, as the runner says: a binary that was built in another clone, with the same target folder, knows
+/// that one's.
+pub fn crate_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// The root of the repository: this crate's parent.
 pub fn repository_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the repository").to_path_buf()
+    crate_folder().parent().expect("the crate lies in the repository").to_path_buf()
 }
 
 /// `FOOTFALL_SEED` or the test's own, printed so that a failure can be run again.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::copy;
-use crate::harness::run_cli;
+use crate::harness::{crate_folder, run_cli};
 
 /// `{version}/data` is a data directory as that version left it after a kill, `answers.json` what it answered.
 /// `tests/golden/make` writes one.
 fn golden() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let root = crate_folder().join("golden");
     let entries = std::fs::read_dir(root).expect("the golden directories").map(|entry| entry.expect("an entry").path());
     let mut versions: Vec<PathBuf> = entries.filter(|path| path.join("data").is_dir()).collect();
     versions.sort();

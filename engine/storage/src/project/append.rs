@@ -338,6 +338,7 @@ impl State {
     pub(super) fn publish(&mut self, lsn: Lsn) {
         let Some(pending) = self.pending.pop_front() else { return };
         assert_eq!(pending.lsn, lsn, "P2: records become visible in log order");
+        self.unflushed.logged(lsn);
         if pending.has_rows {
             self.live.publish(lsn);
         }

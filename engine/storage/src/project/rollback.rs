@@ -22,7 +22,9 @@ impl ProjectStore {
 
 impl State {
     pub(super) fn roll_back(&mut self) {
-        let Some(from) = self.pending.front().map(|pending| pending.lsn) else { return };
+        if self.pending.is_empty() {
+            return;
+        }
         let blocks = self.live.drop_pending();
         let position = self.live.next_position();
         // A key that a failed row had taken over names the row that had it before.
@@ -47,7 +49,7 @@ impl State {
         self.rejected.drop_pending();
         self.profiles.drop_pending();
         // A flush that waits for these records has less to wait for; what comes now is not its own.
-        self.unflushed.roll_back(from, position);
+        self.unflushed.roll_back(position);
     }
 }
 

@@ -8,6 +8,8 @@ pub(super) struct Unflushed {
     flushed: Option<Lsn>,
     /// The last record queued.
     last: Lsn,
+    /// The last record that the log has. Numbers between it and the next one are other projects'.
+    durable: Lsn,
     /// The oldest record not in tables, and when it arrived, in microseconds since the epoch.
     oldest: Option<(Lsn, i64)>,
     cut: Option<Cut>,
@@ -23,7 +25,8 @@ struct Cut {
 
 impl Unflushed {
     pub fn since(flushed: Option<Lsn>) -> Self {
-        Self { flushed, ..Self::default() }
+        let durable = flushed.unwrap_or_default();
+        Self { flushed, last: durable, durable, ..Self::default() }
     }
 
     pub fn queued(&mut self, lsn: Lsn, received_at: i64) {
@@ -32,6 +35,11 @@ impl Unflushed {
         if let Some(cut) = &mut self.cut {
             cut.oldest_after.get_or_insert((lsn, received_at));
         }
+    }
+
+    /// The log has the record, and all before it.
+    pub fn logged(&mut self, lsn: Lsn) {
+        self.durable = lsn;
     }
 
     pub fn flushed(&self) -> Option<Lsn> {
@@ -64,15 +72,17 @@ impl Unflushed {
         self.cut.as_ref().map(|cut| cut.position)
     }
 
-    /// Records from `failed` on, with the live rows from `position` on, have never been; their numbers are given anew.
-    pub fn roll_back(&mut self, failed: Lsn, position: u64) {
-        let before = Lsn(failed.0.saturating_sub(1));
-        self.last = self.last.min(before);
-        self.oldest = self.oldest.filter(|(lsn, _)| *lsn < failed);
+    /// Records that the log does not have, with the live rows from `position` on, have never been; their numbers are given
+    /// anew, to whichever project comes first. So nothing may name a number past the last record that the log has: not even
+    /// the one before ours that failed, for that may be another project's that failed, too.
+    pub fn roll_back(&mut self, position: u64) {
+        let durable = self.durable;
+        self.last = durable;
+        self.oldest = self.oldest.filter(|(lsn, _)| *lsn <= durable);
         if let Some(cut) = &mut self.cut {
             cut.position = cut.position.min(position);
-            cut.lsn = cut.lsn.min(before);
-            cut.oldest_after = cut.oldest_after.filter(|(lsn, _)| *lsn < failed);
+            cut.lsn = cut.lsn.min(durable);
+            cut.oldest_after = cut.oldest_after.filter(|(lsn, _)| *lsn <= durable);
         }
     }
 
@@ -118,16 +128,18 @@ mod tests {
     fn what_failed_is_not_flushed_and_its_numbers_are_free() {
         let mut unflushed = Unflushed::since(Some(Lsn(2)));
         unflushed.queued(Lsn(3), 30);
-        unflushed.queued(Lsn(5), 50);
+        unflushed.logged(Lsn(3));
+        // 4 and 5 are another project's, and fail as well.
+        unflushed.queued(Lsn(6), 50);
         unflushed.begin_flush(9);
-        unflushed.queued(Lsn(6), 60);
-        unflushed.roll_back(Lsn(5), 7);
-        assert_eq!((unflushed.cut_lsn(), unflushed.cut_position()), (Some(Lsn(4)), Some(7)));
-        unflushed.queued(Lsn(5), 70);
-        unflushed.end_flush(Lsn(4));
-        assert_eq!(unflushed.oldest(), Some(Lsn(5)), "the number is another record's now");
+        unflushed.queued(Lsn(7), 60);
+        unflushed.roll_back(7);
+        assert_eq!((unflushed.cut_lsn(), unflushed.cut_position()), (Some(Lsn(3)), Some(7)));
+        unflushed.queued(Lsn(4), 70);
+        unflushed.end_flush(Lsn(3));
+        assert_eq!(unflushed.oldest(), Some(Lsn(4)), "the number is another record's now");
         unflushed.begin_flush(9);
-        unflushed.roll_back(Lsn(5), 8);
+        unflushed.roll_back(8);
         assert_eq!((unflushed.cut_lsn(), unflushed.oldest()), (None, None), "nothing is left to flush");
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::columns::RowReader;
 use crate::kept::{KeptBudget, KeptLimits};
 use crate::keys::event_key;
-use crate::log::{Faults, Log, LogOptions};
+use crate::log::{Entry, Faults, Log, LogOptions};
 use crate::project::record::{EVENTS_RECORD, EventsRecord};
 use crate::segment::SegmentCaches;
 use crate::{
@@ -28,6 +28,8 @@ use crate::{
 struct Round {
     /// By key and version: few of both, so that requests repeat and replace each other's rows.
     requests: Vec<Vec<(u8, u8)>>,
+    /// Records of another project before each request.
+    neighbours: usize,
     failing_writes: usize,
     /// After so many requests.
     flush: Option<usize>,
@@ -37,8 +39,9 @@ fn round() -> impl Strategy<Value = Round> {
     let request = prop::collection::vec((0..12_u8, 0..2_u8), 0..6);
     let requests = prop::collection::vec(request, 1..6);
     let failing_writes = prop_oneof![2 => Just(0_usize), 3 => 1..3_usize];
-    (requests, failing_writes, prop::option::weighted(0.4, 0..4_usize))
-        .prop_map(|(requests, failing_writes, flush)| Round { requests, failing_writes, flush })
+    (requests, 0..3_usize, failing_writes, prop::option::weighted(0.4, 0..4_usize)).prop_map(
+        |(requests, neighbours, failing_writes, flush)| Round { requests, neighbours, failing_writes, flush },
+    )
 }
 
 fn event(name: &str, key: u8, time: i64, properties: (&str, i64)) -> Event {
@@ -67,9 +70,16 @@ struct Fixture {
     store: Arc<ProjectStore>,
 }
 
+const PROJECT: ProjectId = ProjectId(1);
+const NEIGHBOUR: ProjectId = ProjectId(2);
+
+/// The project's own.
 fn records(dir: &Path) -> Vec<Recovered> {
     let mut records = Vec::new();
     let collect = |record: crate::log::Record<'_>| {
+        if record.project != PROJECT.0 {
+            return Ok(());
+        }
         records.push(Recovered { lsn: record.lsn, kind: record.kind, payload: record.payload.to_vec().into() });
         Ok::<_, Infallible>(())
     };
@@ -103,7 +113,9 @@ impl Fixture {
             columns_max: 2,
             kept,
         };
-        let store = ProjectStore::open(ProjectId(1), options, &shared, recovered).await.unwrap();
+        let store = ProjectStore::open(PROJECT, options, &shared, recovered).await.unwrap();
+        let flushed = store.state.lock().unflushed.flushed();
+        assert!(flushed < Some(recovery.next_lsn), "the table names a record that the log will give to another");
         Self { dir, objects, faults, log, store }
     }
 
@@ -194,6 +206,11 @@ async fn run(fixture: &Fixture, round: &Round, next: &mut i64, import: Option<u6
             flushes.spawn(async move { store.flush().await });
             tokio::task::yield_now().await;
         }
+        for _ in 0..round.neighbours {
+            let entry = Entry { project: NEIGHBOUR.0, kind: EVENTS_RECORD, payload: Vec::new() };
+            // The gate may have closed.
+            let _ = fixture.log.append(entry, Box::new(drop));
+        }
         *next += 1;
         let (store, id, events) = (fixture.store.clone(), *next, events(request, *next));
         // One request of the round is a part of an import.
@@ -258,7 +275,7 @@ async fn check(rounds: Vec<Round>) {
 async fn a_flush_that_waits_for_rows_that_fail_is_cut_back() {
     let fixture = Fixture::open(TempDir::new().unwrap(), Arc::new(InMemory::new())).await;
     fixture.store.append(events(&[(1, 0)], 1), Arrival::default(), 1).await.unwrap();
-    let flush_at = Round { requests: vec![vec![(2, 0)]], failing_writes: 1, flush: None };
+    let flush_at = Round { requests: vec![vec![(2, 0)]], neighbours: 0, failing_writes: 1, flush: None };
     let cut = async {
         while fixture.store.state.lock().pending.is_empty() {
             tokio::task::yield_now().await;
