@@ -4,7 +4,7 @@
     python3 benches/fairness.py --footfall target/release/footfall --benches target/release/footfall-benches
     python3 benches/fairness.py --seconds 20            a quick look
 
-One project sends 20 events a second to /track and asks for two of them a second by SQL; measured are the time until each is
+One project sends 30 events a second to /track and asks for ten of them a second by SQL; measured are the time until each is
 acknowledged and the time until a query has shown it, both from the moment it was due, so that a stall cannot hide what waits
 behind it. Three phases on one server: alone, beside a project at full speed (`footfall-benches load`, batches of 2,000, 16
 connections), beside garbage (unknown tokens, broken JSON, deep nesting, gzip bombs, from 4 processes). Printed are p50 and p99,
@@ -33,8 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness.server import Footfall  # noqa: E402
 from run import CACHE, build, make_data  # noqa: E402
 
-RATE = 20.0
-CANARIES = 2.0
+RATE = 30.0
+CANARIES = 10.0
 
 
 def main() -> int:

@@ -4,6 +4,7 @@
 //! [`export`], [`arrivals`].
 
 pub mod arrivals;
+mod blockwise;
 pub mod calendar;
 pub mod catalog;
 pub mod check;

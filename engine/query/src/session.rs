@@ -12,6 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use footfall_storage::Snapshot;
 use footfall_storage::journal::{JournalRow, RejectedEvent};
 
+use crate::blockwise::Blockwise;
 use crate::catalog::{EventsTable, Properties, Shape, journal_table};
 use crate::compile::{self, Clock};
 use crate::count_users::CountUsers;
@@ -47,6 +48,7 @@ impl Sessions {
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_analyzer_rule(Arc::new(CountUsers))
             .with_analyzer_rule(Arc::new(TruncateUtc))
+            .with_physical_optimizer_rule(Arc::new(Blockwise))
             .build();
         let context = SessionContext::new_with_state(state);
         for function in footfall_udfs::aggregates() {

@@ -7,6 +7,8 @@ use bytes::Bytes;
 
 /// How often something is read before it counts as damaged.
 pub(crate) const TRIES: usize = 4;
+/// How often after the first time, where two readings have to agree.
+const AGREEING_TRIES: usize = 2 * TRIES;
 
 /// What `read` gives once `check` finds nothing wrong with it; `None` if there is no such object. The last try's damage is
 /// the error.
@@ -27,19 +29,21 @@ where
     }
 }
 
-/// An object that has no checksum of its own: what two readings in a row agree on.
-pub(crate) async fn read_agreed<E, F>(read: impl Fn() -> F) -> Result<Option<Bytes>, E>
+/// An object that has no checksum of its own: what two readings in a row agree on. The error is `damaged`'s when they
+/// never do.
+pub(crate) async fn read_agreed<E, F>(read: impl Fn() -> F, damaged: impl FnOnce() -> E) -> Result<Option<Bytes>, E>
 where
     F: Future<Output = Result<Option<Bytes>, E>>,
 {
     let mut before = read().await?;
-    loop {
+    for _ in 0..AGREEING_TRIES {
         let again = read().await?;
         if again == before {
             return Ok(again);
         }
         before = again;
     }
+    Err(damaged())
 }
 
 #[cfg(test)]
@@ -70,12 +74,15 @@ mod tests {
     #[tokio::test]
     async fn without_a_checksum_two_readings_have_to_agree() {
         let reads = Cell::new(0);
-        let pieces = ["whale", "whole", "hole", "whole", "whole"];
-        let read = || {
-            let piece = pieces[reads.replace(reads.get() + 1)];
-            std::future::ready(Ok::<_, ()>(Some(Bytes::from_static(piece.as_bytes()))))
+        let read_of = |piece: fn(usize) -> Bytes| {
+            let reads = &reads;
+            move || std::future::ready(Ok::<_, &str>(Some(piece(reads.replace(reads.get() + 1)))))
         };
-        assert_eq!(read_agreed(read).await, Ok(Some(Bytes::from_static(b"whole"))));
-        assert_eq!(reads.get(), pieces.len());
+        let settles = |nth: usize| Bytes::from_static(["whale", "whole", "hole", "whole", "whole"][nth].as_bytes());
+        assert_eq!(read_agreed(read_of(settles), || "damaged").await, Ok(Some(Bytes::from_static(b"whole"))));
+        assert_eq!(reads.replace(0), 5);
+        let never = |nth: usize| Bytes::from(nth.to_string());
+        assert_eq!(read_agreed(read_of(never), || "damaged").await, Err("damaged"));
+        assert_eq!(reads.get(), 1 + AGREEING_TRIES);
     }
 }

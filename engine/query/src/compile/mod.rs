@@ -51,7 +51,7 @@ use lanes::{Errors, Lanes, all_of, not_true, only_where};
 pub use check::{CostClass, Known, Use, check};
 pub use column::{CompiledColumn, CompiledCondition, compile_column, compile_condition};
 pub use footfall_eval::Clock;
-pub use functions::all as functions;
+pub use functions::{NumberFunction, all as functions};
 
 /// The columns that hold one property, one for each type it was seen with; absent ones were never written.
 ///

@@ -166,9 +166,13 @@ async fn read(source: &Arc<dyn ObjectStore>, wanted: &Wanted) -> Result<Bytes, S
     };
     let found = match wanted.checksum {
         Some(_) => read_sound(read, check).await?,
-        None => read_agreed(read).await?.map(check).transpose()?,
+        None => read_agreed(read, || unsteady(&wanted.path)).await?.map(check).transpose()?,
     };
     found.ok_or_else(|| StorageError::corrupt(&wanted.path, "missing"))
+}
+
+fn unsteady(path: &str) -> StorageError {
+    StorageError::corrupt(path, "reads differently each time, so it cannot be backed up")
 }
 
 /// The copies that a target has, with their lengths.
@@ -215,7 +219,7 @@ async fn fix(source: &Arc<dyn ObjectStore>) -> Result<Moment, StorageError> {
             None => moment.objects.push(Wanted::other(path, object.size, Naming::ForNow)),
             Some((version, within)) => match within.strip_prefix(LOG_FOLDER).map(|name| name.trim_start_matches('/')) {
                 Some(ANNOUNCEMENT) => {
-                    let announced = read_agreed(|| get(&**source, &object.location)).await?;
+                    let announced = read_agreed(|| get(&**source, &object.location), || unsteady(path)).await?;
                     let announced = announced.filter(|text| announces(text) <= Some(version));
                     let text = announced.and_then(|text| String::from_utf8(text.to_vec()).ok());
                     moment.texts.extend(text.map(|text| (path.to_owned(), text)));

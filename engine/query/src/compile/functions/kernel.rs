@@ -1,5 +1,6 @@
 //! One [`ScalarUDFImpl`] for all functions: which they are, what they return, which array function runs.
 
+use std::any::Any;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::ArrayRef;
@@ -87,6 +88,12 @@ impl Op {
     pub(super) fn udf(self) -> Arc<ScalarUDF> {
         let found = FUNCTIONS.iter().find(|(op, _)| *op == self).map(|(_, udf)| Arc::clone(udf));
         found.unwrap_or_else(|| Arc::new(Kernel::udf(self)))
+    }
+
+    /// Which of them a function is.
+    pub(super) fn of(function: &ScalarUDF) -> Option<Self> {
+        let implementation: &dyn Any = function.inner().as_ref();
+        implementation.downcast_ref::<Kernel>().map(|kernel| kernel.op)
     }
 
     /// The name, the result's type and the number of arguments.

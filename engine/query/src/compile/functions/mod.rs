@@ -48,6 +48,30 @@ pub(super) fn arithmetic(op: BinaryOp, left: Expr, right: Expr) -> Option<Expr> 
     Some(call(op, vec![left, right]))
 }
 
+/// What a function of numbers does, for who computes several of them in one go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberFunction {
+    /// [`finite`].
+    Finite,
+    /// [`arithmetic`].
+    Arithmetic(BinaryOp),
+}
+
+impl NumberFunction {
+    /// Absent for every function that is not one of these.
+    pub fn of(function: &ScalarUDF) -> Option<Self> {
+        Some(match Op::of(function)? {
+            Op::Finite => Self::Finite,
+            Op::Add => Self::Arithmetic(BinaryOp::Add),
+            Op::Subtract => Self::Arithmetic(BinaryOp::Subtract),
+            Op::Multiply => Self::Arithmetic(BinaryOp::Multiply),
+            Op::Divide => Self::Arithmetic(BinaryOp::Divide),
+            Op::Remainder => Self::Arithmetic(BinaryOp::Remainder),
+            _ => return None,
+        })
+    }
+}
+
 /// The whole seconds of a Timestamp(Millisecond), rounded down.
 pub(super) fn seconds(timestamp: Expr) -> Expr {
     call(Op::Seconds, vec![timestamp])

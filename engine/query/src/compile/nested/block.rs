@@ -75,17 +75,18 @@ impl Costs {
     }
 }
 
-/// The rows of one level, and the record that each belongs to.
+/// The rows of one level.
 pub(super) struct Rows {
     pub(super) batch: RecordBatch,
+    /// The record that each belongs to; empty where no step asks for it.
     pub(super) records: Vec<u32>,
 }
 
 impl Rows {
-    pub(super) fn new(columns: Vec<(String, ArrayRef)>, records: Vec<u32>) -> Result<Self> {
+    pub(super) fn new(columns: Vec<(String, ArrayRef)>, count: usize, records: Vec<u32>) -> Result<Self> {
         let (fields, arrays): (Vec<FieldRef>, Vec<ArrayRef>) =
             columns.into_iter().map(|(name, array)| (field(&name, &array), array)).unzip();
-        let options = RecordBatchOptions::new().with_row_count(Some(records.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?;
         Ok(Self { batch, records })
     }
@@ -97,7 +98,7 @@ impl Rows {
             fields.push(field(&name, &array));
             arrays.push(array);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(self.records.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(self.batch.num_rows()));
         self.batch = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?;
         Ok(())
     }
@@ -148,7 +149,10 @@ impl Step {
             .collect::<Result<_>>()?;
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); self.body.results.len()];
         for group in elements.groups(ELEMENTS_MAX) {
-            let parents = elements.parents(group.clone());
+            // Who each element belongs to is asked for by few.
+            let goes_on = !self.body.steps.is_empty();
+            let parents = (goes_on || !captures.is_empty()).then(|| elements.parents(group.clone()));
+            let count = elements.count_of(group.clone());
             let indices = elements.indices(group);
             let mut columns = Vec::with_capacity(self.reads.len() + captures.len());
             for name in &self.reads {
@@ -156,11 +160,16 @@ impl Step {
                 let column = column.ok_or_else(|| exec_datafusion_err!("no such column of elements, column={name}"))?;
                 columns.push((format!("{ELEMENT}{name}"), indices.of(column)?));
             }
-            for (name, array) in &captures {
-                columns.push((name.clone(), take(array, &parents, None)?));
+            let mut records = Vec::new();
+            if let Some(parents) = &parents {
+                for (name, array) in &captures {
+                    columns.push((name.clone(), take(array, parents, None)?));
+                }
+                if goes_on {
+                    records.extend(parents.values().iter().filter_map(|row| rows.records.get(*row as usize)));
+                }
             }
-            let records = parents.values().iter().filter_map(|row| rows.records.get(*row as usize).copied()).collect();
-            let results = self.body.run(Rows::new(columns, records)?, costs)?;
+            let results = self.body.run(Rows::new(columns, count, records)?, costs)?;
             parts.iter_mut().zip(results).for_each(|(part, result)| part.push(result));
         }
         let whole = |mut parts: Vec<ArrayRef>| match parts.len() {

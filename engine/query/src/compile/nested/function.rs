@@ -109,7 +109,7 @@ impl Nested {
                 columns.push((decoded.name.clone() + field.name(), Arc::clone(column)));
             }
         }
-        let rows_of_batch = Rows::new(columns, (0..rows as u32).collect())?;
+        let rows_of_batch = Rows::new(columns, rows, (0..rows as u32).collect())?;
         let mut results = body.block.run(rows_of_batch, &mut Costs::new(rows))?;
         let lanes = || body.block.results.iter().map(|(lane, _)| *lane);
         let errors = lanes().position(|lane| lane == Lane::Error).and_then(|at| results.get(at).cloned());

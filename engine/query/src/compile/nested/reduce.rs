@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Float64Array, ListViewArray, StructArray, UInt32Array,
 };
-use datafusion::arrow::buffer::{NullBuffer, ScalarBuffer};
+use datafusion::arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Float64Type};
 use datafusion::common::Result;
@@ -56,17 +56,17 @@ impl Reduction {
         let result = |lane: Lane| results.iter().find(|(known, _)| *known == lane).map(|(_, array)| array);
         let errors = elements.errors(result(Lane::Error).map(|array| array.as_boolean()));
         let present = |row: usize| lists.is_valid(row) && !errors.value(row);
-        let truths = || result(Lane::Bool).map(|array| array.as_boolean().clone());
+        let truths = || result(Lane::Bool).map_or_else(|| none(elements.count()), |array| trues(array.as_boolean()));
         let value: ArrayRef = match self {
             Self::Any => {
                 let truths = truths();
-                elements.collect(present, |mut range| range.any(|at| is_true(truths.as_ref(), at)))
+                elements.collect(present, |mut range| range.any(|at| truths.value(at)))
             }
             Self::All => {
                 let truths = truths();
-                elements.collect(present, |mut range| range.all(|at| is_true(truths.as_ref(), at)))
+                elements.collect(present, |mut range| range.all(|at| truths.value(at)))
             }
-            Self::Filter => filter(lists, elements, truths().as_ref(), present)?,
+            Self::Filter => filter(lists, elements, &truths(), present)?,
             Self::Map => {
                 let lanes = results.iter().filter(|(lane, _)| *lane != Lane::Error);
                 map(elements, lanes, present)?
@@ -87,14 +87,22 @@ impl Reduction {
     }
 }
 
-fn is_true(truths: Option<&BooleanArray>, at: usize) -> bool {
-    truths.is_some_and(|truths| truths.is_valid(at) && truths.value(at))
+/// Where a truth is true.
+fn trues(truths: &BooleanArray) -> BooleanBuffer {
+    match truths.nulls() {
+        Some(nulls) => truths.values() & nulls.inner(),
+        None => truths.values().clone(),
+    }
+}
+
+fn none(count: usize) -> BooleanBuffer {
+    BooleanBuffer::new_unset(count)
 }
 
 fn filter(
     lists: &ListViewArray,
     elements: &Elements,
-    truths: Option<&BooleanArray>,
+    truths: &BooleanBuffer,
     present: impl Fn(usize) -> bool,
 ) -> Result<ArrayRef> {
     let (mut kept, mut offsets, mut sizes, mut valid) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -103,7 +111,7 @@ fn filter(
         offsets.push(before as i32);
         let first = elements.offset(row);
         let start = range.start;
-        kept.extend(range.filter(|at| is_true(truths, *at)).map(|at| (first + at - start) as u32));
+        kept.extend(range.filter(|at| truths.value(*at)).map(|at| (first + at - start) as u32));
         sizes.push((kept.len() - before) as i32);
         valid.push(present(row));
     }
@@ -169,6 +177,11 @@ impl Elements {
         self.sizes.iter().sum()
     }
 
+    /// Elements of a group.
+    pub(super) fn count_of(&self, group: Range<usize>) -> usize {
+        self.sizes.get(group).unwrap_or_default().iter().sum()
+    }
+
     /// Leaves a row's elements out; it becomes an error.
     pub(super) fn give_up(&mut self, row: usize) {
         if let (Some(size), Some(given_up)) = (self.sizes.get_mut(row), self.given_up.get_mut(row)) {
@@ -222,8 +235,11 @@ impl Elements {
 
     /// For each row, whether it was given up or one of its elements has an error.
     fn errors(&self, errors: Option<&BooleanArray>) -> BooleanArray {
-        let rows = self.ranges().zip(&self.given_up);
-        rows.map(|(mut range, given_up)| Some(*given_up || range.any(|at| is_true(errors, at)))).collect()
+        let errors = errors.map(trues).filter(|errors| errors.count_set_bits() > 0);
+        let given_up = BooleanBuffer::from_iter(self.given_up.iter().copied());
+        let Some(errors) = errors else { return BooleanArray::new(given_up, None) };
+        let of_elements = self.ranges().map(|mut range| range.any(|at| errors.value(at))).collect::<BooleanBuffer>();
+        BooleanArray::new(&given_up | &of_elements, None)
     }
 
     fn collect(&self, present: impl Fn(usize) -> bool, value: impl Fn(Range<usize>) -> bool) -> ArrayRef {

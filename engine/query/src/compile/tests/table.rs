@@ -26,6 +26,7 @@ use footfall_lang::ast::{self, Source};
 use footfall_model::Value;
 
 use super::reference::{self, Datum, Reach, segment_keys};
+use crate::blockwise;
 use crate::compile::analysis::{Analysis, Role};
 use crate::compile::compiler::Compiler;
 use crate::compile::lanes::{Errors, Instant, Truth};
@@ -155,6 +156,8 @@ impl Table {
             let expr = simplifier.simplify(simplifier.coerce(expr, &self.named)?)?;
             let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
             let expr = create_physical_expr(&expr, &self.named, &props, &context)?;
+            // The other way knows no programs.
+            let expr = blockwise::rewrite(&expr, &batch.schema())?.unwrap_or(expr);
             expr.evaluate(batch)?.into_array(batch.num_rows())
         };
         let kept = match filter {

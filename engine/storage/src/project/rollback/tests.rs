@@ -39,9 +39,8 @@ fn round() -> impl Strategy<Value = Round> {
     let request = prop::collection::vec((0..12_u8, 0..2_u8), 0..6);
     let requests = prop::collection::vec(request, 1..6);
     let failing_writes = prop_oneof![2 => Just(0_usize), 3 => 1..3_usize];
-    (requests, 0..3_usize, failing_writes, prop::option::weighted(0.4, 0..4_usize)).prop_map(
-        |(requests, neighbours, failing_writes, flush)| Round { requests, neighbours, failing_writes, flush },
-    )
+    (requests, 0..3_usize, failing_writes, prop::option::weighted(0.4, 0..4_usize))
+        .prop_map(|(requests, neighbours, failing_writes, flush)| Round { requests, neighbours, failing_writes, flush })
 }
 
 fn event(name: &str, key: u8, time: i64, properties: (&str, i64)) -> Event {
