@@ -94,8 +94,10 @@ impl<'a> Translator<'a> {
                 _ => None,
             };
         }
-        if let Some(literal) = float(tree) {
-            return self.step(Step::Number(literal.to_bits()));
+        if let Some(literal) = finite(tree) {
+            // Somebody may look its sign up, as lists do.
+            let is_plain = literal.to_bits() != (-0.0_f64).to_bits();
+            return is_plain.then(|| self.step(Step::Number(literal.to_bits())))?;
         }
         if let Some(cast) = tree.downcast_ref::<CastExpr>() {
             if *cast.cast_type() != DataType::Float64 {
@@ -273,14 +275,17 @@ impl<'a> Translator<'a> {
         if let (Some(with), Some(integers)) = (integer(left), self.integers(right)) {
             return self.step(Step::CompareInteger(comparison, true, integers, with));
         }
-        let (left, right) = (self.number(left)?, self.number(right)?);
+        let (left, right) = (self.compared(left)?, self.compared(right)?);
         self.step(Step::Compare(comparison, left, right))
     }
-}
 
-/// A literal as an operand: −0 is 0, for nothing that is computed or compared tells them apart.
-fn float(tree: &Arc<dyn PhysicalExpr>) -> Option<f64> {
-    finite(tree).map(|value| value + 0.0)
+    /// A number on one side of a comparison, which takes −0 for 0.
+    fn compared(&mut self, tree: &Arc<dyn PhysicalExpr>) -> Option<Register> {
+        match finite(tree) {
+            Some(literal) => self.step(Step::Number((literal + 0.0).to_bits())),
+            None => self.number(tree),
+        }
+    }
 }
 
 fn finite(tree: &Arc<dyn PhysicalExpr>) -> Option<f64> {
